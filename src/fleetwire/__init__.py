@@ -1,0 +1,2 @@
+"""Fleetwire: the device backend in one process."""
+

@@ -1,0 +1,55 @@
+"""The tables of devices and their credentials."""
+
+from sqlalchemy import JSON, Boolean, Column, ForeignKey, Index, String, Table, UniqueConstraint
+
+from fleetwire.store.metadata import BigKey, Instant, metadata
+
+devices = Table(
+    "devices",
+    metadata,
+    Column("id", BigKey, primary_key=True),
+    Column("organization_id", BigKey, ForeignKey("organizations.id"), nullable=False, index=True),
+    Column("app", String(64), nullable=False),
+    Column("device_id", String(128), nullable=False),  # the device's own name, as in its topics
+    Column("type", String(64), nullable=False),
+    Column("name", String(200)),
+    Column("attributes", JSON, nullable=False),  # what only the app understands
+    # Reported by the device in its status messages; unsent fields keep their last value.
+    Column("status", String(32), nullable=False),
+    Column("reported", JSON, nullable=False),
+    # Presence, as last written (memory knows it first).
+    Column("connected", Boolean, nullable=False),
+    Column("connected_reason", String(64)),
+    Column("connected_since_at", Instant),
+    Column("last_seen_at", Instant),
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    UniqueConstraint("app", "device_id"),
+)
+
+device_credentials = Table(
+    "device_credentials",
+    metadata,
+    Column("id", BigKey, primary_key=True),
+    Column("device", BigKey, ForeignKey("devices.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("token_hash", String(64), nullable=False, unique=True),  # SHA-256, hexadecimal
+    Column("expires_at", Instant),
+    Column("revoked_at", Instant),
+    Column("last_used_at", Instant),
+    Column("created_at", Instant, nullable=False),
+)
+
+device_events = Table(
+    "device_events",
+    metadata,
+    # From the same sequence as readings.id, so that one cursor covers both in commit order.
+    Column("id", BigKey, primary_key=True, autoincrement=False),
+    Column("organization_id", BigKey, nullable=False),
+    Column("app", String(64), nullable=False),
+    Column("device", BigKey, nullable=False),
+    Column("name", String(64), nullable=False),  # device.status, device.connected, command.sent, …
+    Column("topic", String(1024)),
+    Column("body", JSON, nullable=False),
+    Column("received_at", Instant, nullable=False),
+    Index("ix_device_events_device_id", "device", "id"),
+)
