@@ -1,0 +1,91 @@
+"""Link: what the broker needs of one Network Connection."""
+
+from abc import ABC, abstractmethod
+from collections import deque
+
+from fleetwire.broker.delivery import Ticket
+from fleetwire.protocol.constants import V5
+from fleetwire.protocol.encoder import encode_puback, encode_pubrec
+
+
+class Link(ABC):
+    """One live connection, as the broker sees it: bytes to write, and acknowledgements still due.
+
+    `output` is what the edge writes at the end of the loop turn, in one write. `congested` is set
+    by the edge while the far side does not read; `version` is the protocol version of its CONNECT.
+    """
+
+    __slots__ = ("acknowledged", "acks", "closed", "congested", "output", "version")
+
+    def __init__(self) -> None:
+        self.version = 0
+        self.output: list[bytes] = []
+        self.acks: "deque[InboundTicket]" = deque()
+        self.congested = False
+        self.closed = False
+        self.acknowledged = 0  # sent since the edge last told the protocol (Receive Maximum)
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes for the one write of this loop turn."""
+        if self.closed:
+            return
+        if not self.output:
+            self.wake()
+        self.output.append(data)
+
+    @abstractmethod
+    def wake(self) -> None:
+        """There is output; write it at the end of this loop turn."""
+
+    @abstractmethod
+    def close(self, reason_code: int, reason: str) -> None:
+        """Write what is queued, tell an MQTT 5 client the reason code, and close."""
+
+
+class InboundTicket(Ticket):
+    """The acknowledgement of one received PUBLISH with QoS 1 or 2.
+
+    Tickets leave in the order in which their PUBLISH packets came [MQTT-4.6.0-2] [MQTT-4.6.0-3]:
+    one that is released early waits for those before it. A ticket belongs to the connection its
+    packet came by. When that is gone a QoS 1 message is simply sent again; a QoS 2 message sent
+    again finds its ticket in `received` and moves it to the new connection.
+    """
+
+    __slots__ = ("link", "outstanding", "packet_id", "qos", "reason_code", "received")
+
+    def __init__(
+        self, link: Link, packet_id: int, qos: int, received: "dict[int, InboundTicket] | None"
+    ) -> None:
+        self.link = link
+        self.packet_id = packet_id
+        self.qos = qos
+        self.outstanding = 1  # takers that have not answered, and one for the broker itself
+        self.reason_code = 0
+        self.received = received  # the session's QoS 2 messages between PUBLISH and PUBREL
+
+    def release(self, reason_code: int) -> None:
+        if self.outstanding == 0:
+            return
+        if reason_code > self.reason_code:
+            self.reason_code = reason_code
+        self.outstanding -= 1
+        if self.outstanding:
+            return
+        link = self.link
+        acks = link.acks
+        if not acks or acks[0] is not self:
+            return
+        while acks and acks[0].outstanding == 0:
+            acks.popleft().answer(link)
+
+    def answer(self, link: Link) -> None:
+        """Write the PUBACK or PUBREC to this link."""
+        code = self.reason_code
+        if self.qos == 1:
+            link.write(encode_puback(self.packet_id, code, link.version))
+        else:
+            if code >= 0x80 and link.version == V5 and self.received is not None:
+                # An error in PUBREC ends the exchange; the packet id is free again (§4.3.3).
+                self.received.pop(self.packet_id, None)
+            link.write(encode_pubrec(self.packet_id, code, link.version))
+        link.acknowledged += 1

@@ -1,0 +1,184 @@
+"""SubscriptionTree: from a Topic Name to everyone who wants it.
+
+A tree with one level per node, so that finding the takers of a name costs by its levels and not by
+the number of subscriptions. Results are kept by Topic Name until a subscription changes.
+"""
+
+from fleetwire.broker.session import Session
+from fleetwire.broker.takers import Taker
+from fleetwire.protocol.packets import Subscription
+
+REMEMBERED_ROUTES = 50_000
+
+
+class Target:
+    """One session that takes a Topic Name, its overlapping subscriptions made one.
+
+    The highest QoS of them counts, and all their Subscription Identifiers (MQTT 5.0 §3.3.4).
+    """
+
+    __slots__ = ("exact", "no_local", "qos", "retain_as_published", "session", "subscription_ids")
+
+    def __init__(self, session: Session, subscription: Subscription, identifier: int, exact: bool) -> None:
+        self.session = session
+        self.qos = subscription.qos
+        self.no_local = subscription.no_local
+        self.retain_as_published = subscription.retain_as_published
+        self.subscription_ids: list[int] | None = [identifier] if identifier else None
+        self.exact = exact  # subscribed to this very name, without wildcards
+
+    def merge(self, subscription: Subscription, identifier: int, exact: bool) -> None:
+        """Count in another of the session's subscriptions."""
+        if subscription.qos > self.qos:
+            self.qos = subscription.qos
+        self.no_local = self.no_local and subscription.no_local
+        self.retain_as_published = self.retain_as_published or subscription.retain_as_published
+        if identifier:
+            self.subscription_ids = [*(self.subscription_ids or []), identifier]
+        self.exact = self.exact or exact
+
+
+class Route:
+    """Everyone who takes one Topic Name: sessions of clients, and takers within the house."""
+
+    __slots__ = ("takers", "targets")
+
+    def __init__(self) -> None:
+        self.targets: list[Target] = []
+        self.takers: list[Taker] = []
+
+
+class _Node:
+    __slots__ = ("children", "sessions", "takers")
+
+    def __init__(self) -> None:
+        self.children: dict[str, _Node] = {}
+        self.sessions: dict[Session, tuple[Subscription, int]] = {}
+        self.takers: list[Taker] = []
+
+
+class SubscriptionTree:
+    """All subscriptions of the broker."""
+
+    def __init__(self) -> None:
+        self._root = _Node()
+        self._routes: dict[str, Route] = {}
+        self.count = 0  # of clients' subscriptions
+
+    def find(self, topic_name: str) -> Route:
+        """Return who takes this Topic Name."""
+        route = self._routes.get(topic_name)
+        if route is None:
+            route = self._match(topic_name)
+            if len(self._routes) >= REMEMBERED_ROUTES:
+                self._routes.clear()
+            self._routes[topic_name] = route
+        return route
+
+    def subscribe(self, session: Session, subscription: Subscription, identifier: int) -> bool:
+        """Add or replace a session's subscription; return whether it is new."""
+        node = self._node(subscription.topic_filter)
+        is_new = session not in node.sessions
+        node.sessions[session] = (subscription, identifier)
+        self.count += is_new
+        self._routes.clear()
+        return is_new
+
+    def unsubscribe(self, session: Session, topic_filter: str) -> None:
+        """Remove a session's subscription, if it is there."""
+        path = self._path(topic_filter)
+        if path is None or session not in path[-1].sessions:
+            return
+        del path[-1].sessions[session]
+        self.count -= 1
+        self._prune(topic_filter, path)
+        self._routes.clear()
+
+    def add_taker(self, topic_filter: str, taker: Taker) -> None:
+        """Let a taker within the house have what matches."""
+        self._node(topic_filter).takers.append(taker)
+        self._routes.clear()
+
+    def remove_taker(self, topic_filter: str, taker: Taker) -> None:
+        """End what `add_taker` began."""
+        path = self._path(topic_filter)
+        if path is not None and taker in path[-1].takers:
+            path[-1].takers.remove(taker)
+            self._prune(topic_filter, path)
+            self._routes.clear()
+
+    def _node(self, topic_filter: str) -> _Node:
+        node = self._root
+        for level in topic_filter.split("/"):
+            child = node.children.get(level)
+            if child is None:
+                child = _Node()
+                node.children[level] = child
+            node = child
+        return node
+
+    def _path(self, topic_filter: str) -> list[_Node] | None:
+        path = [self._root]
+        for level in topic_filter.split("/"):
+            child = path[-1].children.get(level)
+            if child is None:
+                return None
+            path.append(child)
+        return path
+
+    def _prune(self, topic_filter: str, path: list[_Node]) -> None:
+        levels = topic_filter.split("/")
+        for depth in range(len(levels), 0, -1):
+            node = path[depth]
+            if node.children or node.sessions or node.takers:
+                return
+            del path[depth - 1].children[levels[depth - 1]]
+
+    def _match(self, topic_name: str) -> Route:
+        levels = topic_name.split("/")
+        nodes = [self._root]
+        found: list[tuple[_Node, bool]] = []
+        for depth, level in enumerate(levels):
+            # [MQTT-4.7.2-1] A filter that starts with a wildcard does not match a name with $.
+            wildcards = depth > 0 or not level.startswith("$")
+            deeper: list[_Node] = []
+            for node in nodes:
+                children = node.children
+                if wildcards:
+                    rest = children.get("#")
+                    if rest is not None:
+                        found.append((rest, False))
+                    any_level = children.get("+")
+                    if any_level is not None:
+                        deeper.append(any_level)
+                same = children.get(level)
+                if same is not None:
+                    deeper.append(same)
+            nodes = deeper
+            if not nodes:
+                break
+        exact = self._path(topic_name)
+        for node in nodes:
+            found.append((node, exact is not None and node is exact[-1]))
+            rest = node.children.get("#")  # "sport/#" also matches "sport" [MQTT 5.0 §4.7.1.2]
+            if rest is not None:
+                found.append((rest, False))
+        return _merge(found)
+
+
+def _merge(found: list[tuple[_Node, bool]]) -> Route:
+    route = Route()
+    by_session: dict[Session, Target] = {}
+    for node, exact in found:
+        for taker in node.takers:
+            if taker not in route.takers:
+                route.takers.append(taker)
+        for session, (subscription, identifier) in node.sessions.items():
+            target = by_session.get(session)
+            if target is None:
+                target = Target(session, subscription, identifier, exact)
+                by_session[session] = target
+                route.targets.append(target)
+            else:
+                target.merge(subscription, identifier, exact)
+    return route

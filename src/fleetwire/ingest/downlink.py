@@ -1,0 +1,5 @@
+"""Moved to fleetwire.net.clients."""
+
+from fleetwire.net.clients import Client, ClientObserver, Downlink
+
+__all__ = ["Client", "ClientObserver", "Downlink"]

@@ -1,0 +1,138 @@
+"""Handler: a function an app declared, made ready to be called for messages.
+
+Its parameters say what it wants: path values by name (`machine_id: str`), the body by type (a
+Payload, `dict`, or `Raw`), `device: Device` by the template's `{device_id}`, `message: Incoming`,
+and `tx: Transaction` if it must read or write the store itself. All of that is worked out here,
+once, at start-up; a call then only fills the places.
+"""
+
+import inspect
+import typing
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from fleetwire.broker.delivery import Delivery
+from fleetwire.errors import SettingsError
+from fleetwire.kit.app import Raw, Subscription
+from fleetwire.kit.device import Device
+from fleetwire.kit.effects import Effect
+from fleetwire.kit.message import Incoming, NotAcceptedError
+from fleetwire.protocol.topics import Template
+from fleetwire.store.database import Transaction
+
+_PATH, _BODY, _DEVICE, _MESSAGE, _TX = range(5)
+
+
+class Handler:
+    """One handler on one topic template."""
+
+    __slots__ = (
+        "_decode",
+        "_function",
+        "_is_async",
+        "_places",
+        "app",
+        "name",
+        "needs_device",
+        "needs_transaction",
+        "template",
+    )
+
+    def __init__(self, app: str, subscription: Subscription) -> None:
+        function = subscription.handler
+        self.app = app
+        self.template = Template(subscription.template)
+        self.name = f"{function.__module__}.{function.__qualname__}"
+        self._function: Callable[..., Any] = function
+        self._is_async = inspect.iscoroutinefunction(function)
+        self._decode: Callable[[bytes], Any] | None = None
+        self._places: list[tuple[int, str]] = []
+        self._inspect(subscription)
+        kinds = [kind for kind, _ in self._places]
+        self.needs_device = _DEVICE in kinds
+        self.needs_transaction = _TX in kinds
+        if self._is_async and not self.needs_transaction:
+            raise SettingsError(f"{self.name}: an async handler must take `tx`; make it a plain def.")
+
+    def _inspect(self, subscription: Subscription) -> None:
+        hints = typing.get_type_hints(subscription.handler)
+        for name in inspect.signature(subscription.handler).parameters:
+            hint = hints.get(name)
+            if hint is Device:
+                if "device_id" not in self.template.names:
+                    raise SettingsError(
+                        f"{self.name}: `{name}: Device` needs {{device_id}} in "
+                        f"{subscription.template!r}."
+                    )
+                self._places.append((_DEVICE, name))
+            elif hint is Incoming:
+                self._places.append((_MESSAGE, name))
+            elif hint is Transaction or name == "tx":
+                self._places.append((_TX, name))
+            elif name in self.template.names:
+                self._places.append((_PATH, name))
+            elif hint is None:
+                raise SettingsError(f"{self.name}: give the parameter {name!r} a type.")
+            else:
+                if self._decode is not None:
+                    raise SettingsError(
+                        f"{self.name}: two bodies; {name!r} is no part of "
+                        f"{subscription.template!r} and a message has only one."
+                    )
+                self._decode = Raw if hint is Raw else msgspec.json.Decoder(hint).decode
+                self._places.append((_BODY, name))
+
+    def call(
+        self,
+        delivery: Delivery,
+        values: dict[str, str],
+        device: Device | None,
+        tx: Transaction | None,
+    ) -> list[Effect]:
+        """Return the handler's effects. Raises NotAcceptedError, with the reason in words."""
+        publish = delivery.publish
+        arguments: list[Any] = []
+        for kind, name in self._places:
+            if kind == _BODY:
+                assert self._decode is not None
+                try:
+                    arguments.append(self._decode(publish.payload))
+                except msgspec.ValidationError as error:
+                    raise NotAcceptedError(f"The payload does not fit: {error}") from None
+                except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                    raise NotAcceptedError(f"The payload is not JSON: {error}") from None
+                except RecursionError:
+                    raise NotAcceptedError("The payload is nested too deeply") from None
+            elif kind == _DEVICE:
+                arguments.append(device)
+            elif kind == _PATH:
+                arguments.append(values[name])
+            elif kind == _MESSAGE:
+                arguments.append(
+                    Incoming(
+                        publish.topic_name, publish.payload, publish.qos, publish.retain,
+                        delivery.client_id, delivery.received_at,
+                    )
+                )
+            else:
+                arguments.append(tx)
+        result = self._function(*arguments)
+        if self._is_async:
+            result = _run_to_end(result, self.name)
+        if type(result) is list:
+            return result
+        if result is None:
+            return []
+        return [result] if isinstance(result, Effect) else list(result)
+
+
+def _run_to_end(coroutine: Any, name: str) -> Any:
+    """Run a coroutine that awaits nothing but its transaction, which never makes it wait."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        return done.value
+    coroutine.close()
+    raise RuntimeError(f"{name} awaits something else than its transaction")

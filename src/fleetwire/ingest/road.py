@@ -1,0 +1,318 @@
+"""Road: from the broker's deliveries to committed rows, and back to the acknowledgement.
+
+    Source.swap -> Router -> Handler -> effects -> one transaction -> tickets released -> EventBus
+
+Theory of operation. One batch is under way at a time. While its transaction waits for the disk, the
+next one gathers in the source; so a lone message waits for its own commit only, and under load a
+batch is as large as what came in meanwhile. Handlers that need no transaction run on the event
+loop; those that do run on the writer's thread, each in a savepoint of its own.
+
+There is one fork. What cannot be accepted becomes a quarantine row in the same transaction and is
+acknowledged. When the database is away nothing is released: the batch is tried again until it is
+stored, the source fills, reading stops, and the devices keep their messages. A batch that the
+database refuses although it is there is halved until the message at fault is alone; that one goes
+to quarantine.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from fleetwire.broker.delivery import Delivery
+from fleetwire.errors import DomainError, StoreUnavailableError
+from fleetwire.ingest.batch import Accepted, QuarantineSink, Refused, Sink
+from fleetwire.ingest.events import EventBus, EventLog
+from fleetwire.ingest.router import Path, Router
+from fleetwire.ingest.sequence import Sequence
+from fleetwire.ingest.source import Source
+from fleetwire.kit.device import Device
+from fleetwire.kit.effects import Effect, Event
+from fleetwire.kit.message import NotAcceptedError
+from fleetwire.kit.services import LiveEvent
+from fleetwire.store.database import Database, Transaction
+
+log = structlog.get_logger("fleetwire.ingest")
+
+RETRY_FIRST_S = 0.05
+RETRY_MOST_S = 2.0
+NOT_AUTHORIZED = 0x87
+UNSPECIFIED = 0x80
+
+
+class Counters:
+    """What has come up the road since start."""
+
+    __slots__ = ("accepted", "batches", "refused", "retries", "rows_at_once")
+
+    def __init__(self) -> None:
+        self.accepted = 0
+        self.refused: dict[int, int] = {}  # by reason code
+        self.batches = 0
+        self.retries = 0
+        self.rows_at_once = 0  # messages in the last batch
+
+
+class Batch:
+    """Messages that share one transaction, in the order they came."""
+
+    __slots__ = ("accepted", "deferred", "live", "refused")
+
+    def __init__(self) -> None:
+        self.accepted: list[Accepted] = []
+        self.refused: list[Refused] = []
+        # Handlers that run inside the transaction; their Accepted has a place in the order already.
+        self.deferred: list[tuple[Accepted, Path, Device | None]] = []
+        self.live: list[LiveEvent] = []
+
+
+class Road:
+    """The one consumer of a source."""
+
+    def __init__(
+        self,
+        source: Source,
+        router: Router,
+        database: Database,
+        find_device: Callable[[str, str], Device | None],
+        sinks: dict[type[Effect], Sink],
+        quarantine: QuarantineSink,
+        sequence: Sequence,
+        log_of_events: EventLog,
+        bus: EventBus,
+        seen: Callable[[Iterable[int], int], None],
+        batch_messages: int = 2000,
+    ) -> None:
+        self.counters = Counters()
+        self.is_stalled = False
+        self._source = source
+        self._router = router
+        self._database = database
+        self._find_device = find_device
+        self._sinks = sinks
+        self._quarantine = quarantine
+        self._sequence = sequence
+        self._events = log_of_events
+        self._bus = bus
+        self._seen = seen
+        self._batch_messages = batch_messages
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait for the next batch."""
+        return len(self._source)
+
+    async def run(self) -> None:
+        """Carry messages until the source is closed and empty."""
+        while True:
+            deliveries = await self._source.swap(self._batch_messages)
+            if not deliveries:
+                return
+            await self._carry(deliveries)
+
+    async def _carry(self, deliveries: list[Delivery]) -> None:
+        pause_s = RETRY_FIRST_S
+        while True:
+            batch = self.prepare(deliveries)
+            try:
+                await self._database.write(lambda tx, batch=batch: self._store(tx, batch))  # type: ignore[misc]  # mypy cannot infer a lambda's default
+            except StoreUnavailableError as error:
+                self._rolled_back()
+                self.counters.retries += 1
+                if not self.is_stalled:
+                    self.is_stalled = True
+                    log.error("messages are not stored; devices keep them", reason=str(error))
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, RETRY_MOST_S)
+            except Exception as error:
+                self._rolled_back()
+                await self._halve(deliveries, error)
+                return
+            else:
+                if self.is_stalled:
+                    self.is_stalled = False
+                    log.info("messages are stored again")
+                self._committed(batch)
+                return
+
+    async def _halve(self, deliveries: list[Delivery], error: Exception) -> None:
+        """The database refuses this batch: find the message at fault."""
+        if len(deliveries) > 1:
+            middle = len(deliveries) // 2
+            await self._carry(deliveries[:middle])
+            await self._carry(deliveries[middle:])
+            return
+        delivery = deliveries[0]
+        if delivery.refused:
+            # Not even its quarantine row can be stored; this is ours to mend, not the sender's.
+            log.error("a message could not be quarantined", error=repr(error))
+            raise error
+        if isinstance(error, DomainError):
+            delivery.refused = error.message
+        else:
+            log.error(
+                "a message could not be stored", topic=delivery.publish.topic_name, error=repr(error)
+            )
+            delivery.refused = f"It could not be stored: {type(error).__name__}"
+        await self._carry(deliveries)
+
+    # --- on the event loop, before the transaction ---
+
+    def prepare(self, deliveries: list[Delivery]) -> Batch:
+        """Find each message's handler and let it say what should become true."""
+        batch = Batch()
+        accepted = batch.accepted
+        find = self._router.find
+        find_device = self._find_device
+        for delivery in deliveries:
+            app: str | None = None
+            device: Device | None = None
+            try:
+                if delivery.refused:
+                    raise NotAcceptedError(delivery.refused, reason_code=NOT_AUTHORIZED)
+                paths = find(delivery.publish.topic_name)
+                if len(paths) == 1:
+                    path = paths[0]
+                    if path.device_id:
+                        device = find_device(path.handler.app, path.device_id)
+                else:
+                    path, device = self._choose(paths)
+                handler = path.handler
+                app = handler.app
+                if device is None and handler.needs_device:
+                    raise NotAcceptedError(
+                        f"Device {path.device_id!r} is not registered with {app!r}",
+                        reason_code=NOT_AUTHORIZED,
+                    )
+                if handler.needs_transaction:
+                    entry = Accepted(app, delivery, [])
+                    batch.deferred.append((entry, path, device))
+                else:
+                    entry = Accepted(app, delivery, handler.call(delivery, path.values, device, None))
+                accepted.append(entry)
+            except DomainError as error:
+                batch.refused.append(_refused(app, delivery, device, error))
+            except Exception as error:
+                batch.refused.append(_broken(app, delivery, device, error))
+        return batch
+
+    def _choose(self, paths: list[Path]) -> tuple[Path, Device | None]:
+        """Several apps answer this topic: the one that knows the device gets the message."""
+        if not paths:
+            raise NotAcceptedError("No app has a handler for this topic")
+        for path in paths:
+            if path.device_id:
+                device = self._find_device(path.handler.app, path.device_id)
+                if device is not None:
+                    return path, device
+        names = ", ".join(sorted({path.handler.app for path in paths}))
+        raise NotAcceptedError(
+            f"The device is registered with none of {names}", reason_code=NOT_AUTHORIZED
+        )
+
+    # --- on the writer's thread, inside the transaction ---
+
+    def _store(self, tx: Transaction, batch: Batch) -> None:
+        self._run_deferred(tx, batch)
+        effects: dict[type[Effect], list[tuple[Effect, Accepted]]] = {}
+        for entry in batch.accepted:
+            for effect in entry.effects:
+                kind = type(effect)
+                if kind in effects:
+                    effects[kind].append((effect, entry))
+                else:
+                    effects[kind] = [(effect, entry)]
+        events = effects.pop(Event, [])
+        for kind, items in effects.items():
+            events.extend(self._sinks[kind].write(tx, items, self._sequence))
+        if batch.refused:
+            self._quarantine.write(tx, batch.refused)
+        if events:
+            batch.live = self._store_events(tx, events)
+
+    def _run_deferred(self, tx: Transaction, batch: Batch) -> None:
+        for entry, path, device in batch.deferred:
+            savepoint = tx.connection.begin_nested()
+            try:
+                entry.effects = path.handler.call(entry.delivery, path.values, device, tx)
+            except DomainError as error:
+                savepoint.rollback()
+                batch.accepted.remove(entry)
+                batch.refused.append(_refused(entry.app, entry.delivery, device, error))
+            else:
+                savepoint.commit()
+
+    def _store_events(
+        self, tx: Transaction, events: list[tuple[Effect, Accepted]] | list[tuple[Event, Accepted]]
+    ) -> list[LiveEvent]:
+        """Store what is durable; return what is to be told, in the order of the cursors."""
+        durable: list[tuple[Event, int, str]] = []
+        live: list[LiveEvent] = []
+        is_heard = self._bus.has_listeners
+        for event, entry in events:
+            assert isinstance(event, Event)
+            delivery = entry.delivery
+            if event.durable:
+                durable.append((event, delivery.received_at, delivery.publish.topic_name))
+            elif is_heard and entry.cursor:
+                live.append(
+                    LiveEvent(
+                        entry.cursor, entry.app, event.device, event.name,
+                        delivery.publish.topic_name, event.body, delivery.received_at,
+                    )
+                )
+        # Their cursors come after those of the readings, so the order holds.
+        return live + self._events.append(tx, durable) if durable else live
+
+    # --- on the event loop, after the commit ---
+
+    def _committed(self, batch: Batch) -> None:
+        for sink in self._sinks.values():
+            sink.committed()
+        counters = self.counters
+        counters.batches += 1
+        counters.accepted += len(batch.accepted)
+        counters.rows_at_once = len(batch.accepted) + len(batch.refused)
+        seen: set[int] = set()
+        received_at = 0
+        for entry in batch.accepted:
+            delivery = entry.delivery
+            if entry.effects:
+                seen.add(entry.effects[0].device.id)  # type: ignore[attr-defined]  # every effect has one
+                received_at = delivery.received_at
+            if delivery.ticket is not None:
+                delivery.ticket.release(0)
+        for refused in batch.refused:
+            code = refused.reason_code
+            counters.refused[code] = counters.refused.get(code, 0) + 1
+            if refused.delivery.ticket is not None:
+                refused.delivery.ticket.release(code)
+        if seen:
+            self._seen(seen, received_at)
+        if batch.live:
+            self._bus.publish(batch.live)
+
+    def _rolled_back(self) -> None:
+        for sink in self._sinks.values():
+            sink.rolled_back()
+
+
+def _refused(
+    app: str | None, delivery: Delivery, device: Device | None, error: DomainError
+) -> Refused:
+    code = error.code if isinstance(error, NotAcceptedError) else error.reason_code
+    organization_id = device.organization_id if device is not None else None
+    return Refused(app, delivery, error.message, code, organization_id)
+
+
+def _broken(
+    app: str | None, delivery: Delivery, device: Device | None, error: Exception
+) -> Refused:
+    """A handler failed in a way it did not mean: keep the message, and say where to look."""
+    log.error(
+        "a handler failed", app=app, topic=delivery.publish.topic_name, error=repr(error), exc_info=error
+    )
+    organization_id = device.organization_id if device is not None else None
+    return Refused(
+        app, delivery, f"The handler failed: {type(error).__name__}", UNSPECIFIED, organization_id
+    )

@@ -1,0 +1,64 @@
+"""Source: deliveries on their way from the broker to the road, swapped out many at once."""
+
+import asyncio
+from collections.abc import Callable
+
+from fleetwire.broker.delivery import Delivery
+from fleetwire.broker.takers import Taker
+
+
+class Source(Taker):
+    """A bounded queue whose bound is felt by the senders.
+
+    At `high` waiting deliveries `hold` is called (stop reading from the network), at half of it
+    `resume`. What had been read by then still comes in, so the bound is soft by one read for each
+    connection.
+    """
+
+    holds_tickets = True
+
+    def __init__(self, high: int, hold: Callable[[], None], resume: Callable[[], None]) -> None:
+        self._high = high
+        self._low = high // 2
+        self._hold = hold
+        self._resume = resume
+        self._waiting: list[Delivery] = []
+        self._wake = asyncio.Event()
+        self._is_held = False
+        self._is_closed = False
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def take(self, delivery: Delivery) -> None:
+        """Accept one delivery."""
+        waiting = self._waiting
+        if not waiting:
+            self._wake.set()
+        waiting.append(delivery)
+        if len(waiting) >= self._high and not self._is_held:
+            self._is_held = True
+            self._hold()
+
+    async def swap(self, limit: int) -> list[Delivery]:
+        """Wait for deliveries and return up to `limit` of them; empty = closed and nothing left."""
+        while not self._waiting:
+            if self._is_closed:
+                return []
+            self._wake.clear()
+            await self._wake.wait()
+        waiting = self._waiting
+        if len(waiting) <= limit:
+            self._waiting = []
+        else:
+            self._waiting = waiting[limit:]
+            waiting = waiting[:limit]
+        if self._is_held and len(self._waiting) <= self._low:
+            self._is_held = False
+            self._resume()
+        return waiting
+
+    def close(self) -> None:
+        """Let `swap` return what is left and then nothing."""
+        self._is_closed = True
+        self._wake.set()

@@ -1,0 +1,406 @@
+"""MQTTConnection: one Network Connection on asyncio.
+
+    data_received -> ServerProtocol.receive -> Broker -> output -> one write at the end of the turn
+
+CONNECT is the only packet that waits (for the authenticator); until it is answered nothing more is
+read. Everything after it is decided from memory.
+"""
+
+import asyncio
+import secrets
+import time
+
+import structlog
+
+from fleetwire.broker.broker import Opened
+from fleetwire.broker.link import Link
+from fleetwire.broker.session import Session
+from fleetwire.errors import FleetwireError
+from fleetwire.net.authenticator import Offer, RefusedError
+from fleetwire.net.clients import Client
+from fleetwire.protocol import constants as c
+from fleetwire.protocol.encoder import PINGRESP_BYTES, encode_connack, encode_disconnect
+from fleetwire.protocol.errors import (
+    MalformedPacketError,
+    ProtocolError,
+    UnsupportedProtocolVersionError,
+)
+from fleetwire.protocol.packets import (
+    Ack,
+    Connect,
+    Disconnect,
+    Packet,
+    Properties,
+    Publish,
+    Subscribe,
+    Unsubscribe,
+)
+from fleetwire.protocol.server import ServerProtocol
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from fleetwire.net.server import Server
+
+log = structlog.get_logger("fleetwire.net")
+
+VERSION_NAMES = {c.V31: "3.1", c.V311: "3.1.1", c.V5: "5.0"}
+CLOSE_GRACE_S = 5.0  # time for the last bytes to leave before the connection is cut
+STALLED_S = 60.0  # a client that reads nothing for so long is gone, whatever TCP says
+CLIENT_ID_LENGTH = 256  # longer ids are no names; they would only fill memory and logs
+
+
+class MQTTConnection(asyncio.Protocol, Link):
+    """The server's side of one client's connection."""
+
+    def __init__(self, server: "Server", anonymous_allowed: bool) -> None:
+        Link.__init__(self)
+        self.server = server
+        self.anonymous_allowed = anonymous_allowed
+        limits = server.limits
+        self.protocol = ServerProtocol(limits.maximum_packet_size, limits.connect_packet_size)
+        self.protocol.receive_maximum = limits.receive_maximum
+        self.transport: asyncio.Transport | None = None
+        self.session: Session | None = None
+        self.client: Client | None = None
+        self.remote = ""
+        self.opened_at = time.monotonic()
+        self.heard_at = self.opened_at
+        self.keep_alive_s = 0.0  # one and a half times Keep Alive; 0 = off
+        self.with_will = True
+        self.reason = "lost"
+        self.is_opening = False
+        self.congested_at = 0.0
+        self._is_paused = False
+        self._waiting: list[Packet] = []  # came in the same read as CONNECT
+
+    # --- asyncio ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        transport.set_write_buffer_limits(high=self.server.limits.write_high_bytes)
+        peer = transport.get_extra_info("peername")
+        self.remote = f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else "local"
+        self.server.connections.add(self)
+        if self.server.is_draining:
+            self.abort()
+        elif self.server.is_held:
+            self.server.hold_one(self)
+
+    def data_received(self, data: bytes) -> None:
+        self.heard_at = time.monotonic()
+        self.server.broker.stats.bytes_received += len(data)
+        protocol = self.protocol
+        if self.acknowledged:
+            protocol.acknowledged(self.acknowledged)
+            self.acknowledged = 0
+        packets = protocol.receive(data)
+        if self.session is not None:
+            self._carry_out(packets)
+        elif packets:
+            self._open(packets)
+        if protocol.error is not None and not self.closed and not self.is_opening:
+            self._refuse_bytes(protocol.error)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed = True
+        self.output.clear()
+        server = self.server
+        server.connections.discard(self)
+        session = self.session
+        if session is None or self.client is None:
+            return
+        self.session = None
+        sent_will = server.broker.close(
+            session, self, with_will=self.with_will, now=time.time_ns() // 1000
+        )
+        server.tell_disconnected(self.client, "will" if sent_will and self.reason == "lost" else self.reason)
+
+    def pause_writing(self) -> None:
+        # It does not read what we write. Whatever it sends would add acknowledgements to the heap.
+        self.congested = True
+        self.congested_at = time.monotonic()
+        self.pause()
+
+    def resume_writing(self) -> None:
+        self.congested = False
+        if not self.server.is_held:
+            self.unpause()
+        if self.session is not None:
+            self.server.broker.uncongested(self.session, time.time_ns() // 1000)
+
+    # --- CONNECT ---
+
+    def _open(self, packets: list[Packet]) -> None:
+        if self.is_opening:
+            self._waiting.extend(packets)
+            return
+        connect = packets[0]
+        assert isinstance(connect, Connect)  # ServerProtocol lets nothing else pass first
+        self._waiting = packets[1:]
+        self.version = connect.protocol_version
+        self.is_opening = True
+        # A client that talks on while it waits must not fill our memory.
+        self.pause()
+        self.server.start(self._answer_connect(connect))
+
+    async def _answer_connect(self, connect: Connect) -> None:
+        client_id = connect.client_id
+        assigned = ""
+        if not client_id:
+            # [MQTT-3.1.3-8] 3.1.1 lets only a clean session go without a Client Identifier.
+            if self.version < c.V5 and not connect.clean_start:
+                self._refuse_connect("", "an empty client id needs a clean session", c.CLIENT_IDENTIFIER_NOT_VALID)
+                return
+            assigned = client_id = "auto-" + secrets.token_hex(8)
+        if len(client_id) > CLIENT_ID_LENGTH:
+            self._refuse_connect(
+                client_id[:40], f"the client id is longer than {CLIENT_ID_LENGTH}", c.CLIENT_IDENTIFIER_NOT_VALID
+            )
+            return
+        offer = Offer(client_id, connect.username, connect.password, self.remote, self.anonymous_allowed)
+        try:
+            grant = await self.server.authenticator.authenticate(offer)
+            if connect.will is not None and not grant.may_publish(connect.will.topic_name):
+                raise RefusedError(f"{grant.identity} may not publish its Will to this topic", c.NOT_AUTHORIZED)
+        except RefusedError as error:
+            self._refuse_connect(client_id, error.reason, error.reason_code)
+            return
+        except FleetwireError as error:
+            self._refuse_connect(client_id, str(error), c.SERVER_UNAVAILABLE)
+            return
+        broker = self.server.broker
+        known = broker.sessions.get(client_id)
+        if known is not None and known.link is not None:
+            pause_s = self.server.takeover_pause_s(client_id)
+            if pause_s:
+                log.warning("client id fought over", client_id=client_id, remote=self.remote)
+                await asyncio.sleep(pause_s)
+        if self.closed or self.transport is None or self.transport.is_closing():
+            return
+        opened = broker.open(self, connect, client_id, grant, time.time_ns() // 1000)
+        if opened.session is None:
+            self._refuse_connect(client_id, opened.reason, opened.reason_code)
+            return
+        self._accept(connect, opened, assigned)
+
+    def _accept(self, connect: Connect, opened: Opened, assigned: str) -> None:
+        session = opened.session
+        assert session is not None
+        limits = self.server.limits
+        keep_alive = connect.keep_alive
+        properties: Properties | None = None
+        if self.version == c.V5:
+            properties = {
+                c.RECEIVE_MAXIMUM: limits.receive_maximum,
+                c.MAXIMUM_PACKET_SIZE: limits.maximum_packet_size,
+                c.TOPIC_ALIAS_MAXIMUM: self.protocol.topic_alias_maximum,
+                c.SHARED_SUBSCRIPTION_AVAILABLE: 0,
+            }
+            if assigned:
+                properties[c.ASSIGNED_CLIENT_IDENTIFIER] = assigned
+            asked = (connect.properties or {}).get(c.SESSION_EXPIRY_INTERVAL, 0)
+            if session.expiry_interval != asked:
+                properties[c.SESSION_EXPIRY_INTERVAL] = session.expiry_interval
+            if limits.keep_alive_s and not keep_alive:
+                keep_alive = limits.keep_alive_s
+                properties[c.SERVER_KEEP_ALIVE] = keep_alive
+        # [MQTT-3.1.2-22] Silence for one and a half times Keep Alive ends the connection.
+        self.keep_alive_s = keep_alive * 1.5
+        self.session = session
+        self.is_opening = False
+        self.write(encode_connack(opened.session_present, 0, properties, self.version))
+        grant = session.grant
+        self.client = Client(
+            session.client_id, grant, self.remote, VERSION_NAMES[self.version], time.time_ns() // 1000
+        )
+        self.server.tell_connected(self.client)
+        self.server.broker.resume(session, time.time_ns() // 1000)
+        for topic_filter in list(session.subscriptions):
+            self.server.tell_listening(self.client, topic_filter)
+        waiting, self._waiting = self._waiting, []
+        self._carry_out(waiting)
+        if self.protocol.error is not None and not self.closed:
+            self._refuse_bytes(self.protocol.error)
+        if not self.server.is_held:
+            self.unpause()
+
+    def _refuse_connect(self, client_id: str, reason: str, reason_code: int) -> None:
+        self.server.broker.stats.connections_refused += 1
+        self.server.tell_refused(client_id, "", self.remote, reason)
+        log.warning("client refused", client_id=client_id[:64], remote=self.remote, reason=reason)
+        code = reason_code if self.version == c.V5 else c.return_code(reason_code)
+        properties: Properties | None = {c.REASON_STRING: reason} if self.version == c.V5 else None
+        self.write(encode_connack(False, code, properties, self.version))
+        self._finish()
+
+    # --- packets ---
+
+    def _carry_out(self, packets: list[Packet]) -> None:
+        """Hand runs of packets of one kind to the broker, in order."""
+        index = 0
+        count = len(packets)
+        broker = self.server.broker
+        while index < count and not self.closed:
+            session = self.session
+            if session is None:
+                return
+            first = packets[index]
+            kind = first.type
+            if kind == c.PUBLISH or c.PUBACK <= kind <= c.PUBCOMP:
+                end = index + 1
+                if kind == c.PUBLISH:
+                    while end < count and packets[end].type == c.PUBLISH:
+                        end += 1
+                else:
+                    while end < count and c.PUBACK <= packets[end].type <= c.PUBCOMP:
+                        end += 1
+                run = packets if end - index == count else packets[index:end]
+                now = time.time_ns() // 1000
+                if kind == c.PUBLISH:
+                    publishes: list[Publish] = run  # type: ignore[assignment]  # a run of one kind
+                    broker.publish(session, publishes, now)
+                else:
+                    acks: list[Ack] = run  # type: ignore[assignment]  # a run of one kind
+                    broker.acknowledge(session, acks, now)
+                index = end
+                continue
+            index += 1
+            if kind == c.PINGREQ:
+                self.write(PINGRESP_BYTES)
+            elif isinstance(first, Subscribe):
+                self._subscribe(session, first)
+            elif isinstance(first, Unsubscribe):
+                broker.unsubscribe(session, first)
+            elif isinstance(first, Disconnect):
+                self._disconnected_by_client(session, first)
+                return
+
+    def _subscribe(self, session: Session, packet: Subscribe) -> None:
+        client = self.client
+        outcome = self.server.broker.subscribe(session, packet, time.time_ns() // 1000)
+        if client is None:
+            return
+        for topic_filter, code in outcome:
+            if code < 0x80:
+                self.server.tell_listening(client, topic_filter)
+            else:
+                reason = f"SUBSCRIBE {topic_filter[:200]!r}: {c.reason_name(code)}"
+                log.warning(
+                    "subscription refused", client_id=client.client_id, identity=client.grant.identity,
+                    remote=self.remote, reason=reason,
+                )
+                self.server.tell_refused(client.client_id, client.grant.identity, self.remote, reason)
+
+    def _disconnected_by_client(self, session: Session, packet: Disconnect) -> None:
+        # [MQTT-3.14.4-3] A normal DISCONNECT discards the Will; 0x04 asks for it.
+        self.with_will = packet.reason_code != c.NORMAL_DISCONNECTION
+        asked = (packet.properties or {}).get(c.SESSION_EXPIRY_INTERVAL)
+        if isinstance(asked, int):
+            if session.expiry_interval == 0 and asked:
+                # [MQTT-3.14.2-2] An expiry of zero at CONNECT cannot be raised at DISCONNECT.
+                self.close(c.PROTOCOL_ERROR, "protocol error")
+                return
+            session.expiry_interval = min(asked, self.server.broker.limits.session_expiry_s)
+        self.reason = "disconnect"
+        self._finish()
+
+    def _refuse_bytes(self, error: ProtocolError) -> None:
+        client_id = self.session.client_id if self.session is not None else ""
+        log.warning("connection closed", client_id=client_id[:64], remote=self.remote, reason=str(error))
+        if self.session is None:
+            self.server.broker.stats.connections_refused += 1
+            if isinstance(error, UnsupportedProtocolVersionError):
+                # [MQTT-3.1.2-2] Older clients read return code 1.
+                self.write(encode_connack(False, 1, None, c.V311))
+            self._finish()
+        else:
+            self.close(error.reason_code, "malformed packet" if isinstance(error, MalformedPacketError) else "protocol error")
+
+    # --- Link ---
+
+    def wake(self) -> None:
+        self.server.schedule(self)
+
+    def flush(self) -> None:
+        """Write this turn's output in one piece."""
+        output = self.output
+        if not output or self.transport is None:
+            return
+        data = output[0] if len(output) == 1 else b"".join(output)
+        output.clear()
+        self.server.broker.stats.bytes_sent += len(data)
+        self.send(data)
+
+    def send(self, data: bytes) -> None:
+        """Give bytes to the transport."""
+        assert self.transport is not None
+        self.transport.write(data)
+
+    def close(self, reason_code: int, reason: str) -> None:
+        if self.closed:
+            return
+        self.reason = reason
+        if self.version == c.V5 and self.session is not None:
+            self.write(encode_disconnect(reason_code, None, c.V5))
+        self._finish()
+
+    def _finish(self) -> None:
+        """Write what is queued and close; cut the connection if the far side does not read."""
+        if self.closed:
+            return
+        self.flush()
+        self.closed = True
+        if self.transport is not None:
+            self.transport.close()
+            asyncio.get_running_loop().call_later(CLOSE_GRACE_S, self.abort)
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        self.closed = True
+        if self.transport is not None:
+            self.transport.abort()
+
+    # --- flow and time ---
+
+    def pause(self) -> None:
+        """Stop reading."""
+        if not self._is_paused and self.transport is not None and not self.transport.is_closing():
+            self._is_paused = True
+            self.transport.pause_reading()
+
+    def unpause(self) -> None:
+        """Read again."""
+        if (
+            self._is_paused
+            and not self.is_opening
+            and not self.congested
+            and self.transport is not None
+        ):
+            self._is_paused = False
+            self.heard_at = time.monotonic()  # what it sent meanwhile, we did not hear
+            if not self.transport.is_closing():
+                self.transport.resume_reading()
+
+    def check(self, now: float) -> None:
+        """Close if the client has been silent too long; `now` is the monotonic clock."""
+        if self.closed:
+            return
+        if self.session is None:
+            if now - self.opened_at > self.server.limits.connect_timeout_s and not self.is_opening:
+                log.warning("connection closed", remote=self.remote, reason="no CONNECT in time")
+                self._finish()
+            return
+        if self.congested and now - self.congested_at > STALLED_S:
+            log.warning(
+                "connection cut", client_id=self.session.client_id, remote=self.remote,
+                reason=f"has not read for {STALLED_S:.0f} s",
+            )
+            self.reason = "stalled"
+            self.abort()
+            return
+        grant = self.session.grant
+        if grant.expires_at and grant.expires_at <= time.time_ns() // 1000:
+            self.close(c.NOT_AUTHORIZED, "credential expired")
+        elif self.keep_alive_s and not self._is_paused and now - self.heard_at > self.keep_alive_s:
+            self.close(c.KEEP_ALIVE_TIMEOUT, "keep_alive")
