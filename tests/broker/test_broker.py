@@ -2,12 +2,11 @@
 
 from collections.abc import Callable
 
-from tests.broker.conftest import Keeper, Peer
-
 from fleetwire.broker.broker import Broker
 from fleetwire.broker.grants import Grant
 from fleetwire.protocol import constants as c
 from fleetwire.protocol.packets import Ack, Publish, Suback
+from tests.broker.conftest import Keeper, Peer
 
 MakePeer = Callable[..., Peer]
 
@@ -23,7 +22,11 @@ def test_a_message_reaches_a_subscriber_with_the_lower_qos(peer: MakePeer) -> No
     sender.publish("a/b", b"zero", qos=0)
     sender.publish("a/b", b"one", qos=1, packet_id=9)
     sender.publish("a/b", b"two", qos=2, packet_id=10)
-    assert [(m.payload, m.qos) for m in reader.messages()] == [(b"zero", 0), (b"one", 1), (b"two", 1)]
+    assert [(m.payload, m.qos) for m in reader.messages()] == [
+        (b"zero", 0),
+        (b"one", 1),
+        (b"two", 1),
+    ]
 
 
 def test_a_message_that_only_clients_take_is_acknowledged_at_once(peer: MakePeer) -> None:
@@ -49,7 +52,9 @@ def test_puback_waits_for_the_house(peer: MakePeer, keeper: Keeper) -> None:
     assert acks(sender) == [(c.PUBACK, 3, 0)]
 
 
-def test_acknowledgements_leave_in_the_order_of_the_publishes(peer: MakePeer, keeper: Keeper) -> None:
+def test_acknowledgements_leave_in_the_order_of_the_publishes(
+    peer: MakePeer, keeper: Keeper
+) -> None:
     sender = peer("s")
     sender.publish("in/x", qos=1, packet_id=1)
     sender.publish("in/x", qos=1, packet_id=2)
@@ -96,7 +101,9 @@ def test_qos2_sent_again_on_a_new_connection_is_answered_there_after_the_commit(
     assert acks(again) == [(c.PUBREC, 1, 0)]
 
 
-def test_an_acknowledgement_never_reaches_a_later_connection(peer: MakePeer, keeper: Keeper) -> None:
+def test_an_acknowledgement_never_reaches_a_later_connection(
+    peer: MakePeer, keeper: Keeper
+) -> None:
     sender = peer("s", clean=False)
     sender.publish("in/x", qos=1, packet_id=1)
     sender.leave()
@@ -115,7 +122,10 @@ def test_an_absent_client_gets_its_messages_on_return(peer: MakePeer) -> None:
     sender.publish("a", b"two", qos=2, packet_id=2)
     back = peer("r", clean=False)
     assert back.opened.session_present
-    assert [(m.payload, m.qos, m.dup) for m in back.messages()] == [(b"one", 1, False), (b"two", 2, False)]
+    assert [(m.payload, m.qos, m.dup) for m in back.messages()] == [
+        (b"one", 1, False),
+        (b"two", 2, False),
+    ]
 
 
 def test_what_was_not_acknowledged_is_sent_again_with_dup(peer: MakePeer) -> None:
@@ -129,8 +139,13 @@ def test_what_was_not_acknowledged_is_sent_again_with_dup(peer: MakePeer) -> Non
     reader.leave()
     back = peer("r", clean=False)
     packets = back.read()
-    assert [(p.payload, p.dup) for p in packets if isinstance(p, Publish)] == [(b"1", True), (b"2", True)]
-    assert [(p.type, p.packet_id) for p in packets if isinstance(p, Ack)] == [(c.PUBREL, third.packet_id)]
+    assert [(p.payload, p.dup) for p in packets if isinstance(p, Publish)] == [
+        (b"1", True),
+        (b"2", True),
+    ]
+    assert [(p.type, p.packet_id) for p in packets if isinstance(p, Ack)] == [
+        (c.PUBREL, third.packet_id)
+    ]
     back.acknowledge(c.PUBACK, first.packet_id)
     back.acknowledge(c.PUBCOMP, third.packet_id)
     assert len(back.session.inflight) == 1
@@ -313,10 +328,17 @@ def test_properties_pass_on_and_hop_properties_do_not(peer: MakePeer) -> None:
         "a",
         qos=1,
         packet_id=1,
-        properties={c.TOPIC_ALIAS: 3, c.USER_PROPERTY: [("k", "1"), ("k", "2")], c.MESSAGE_EXPIRY_INTERVAL: 30},
+        properties={
+            c.TOPIC_ALIAS: 3,
+            c.USER_PROPERTY: [("k", "1"), ("k", "2")],
+            c.MESSAGE_EXPIRY_INTERVAL: 30,
+        },
     )
     [message] = reader.messages()
-    assert message.properties == {c.USER_PROPERTY: [("k", "1"), ("k", "2")], c.MESSAGE_EXPIRY_INTERVAL: 30}
+    assert message.properties == {
+        c.USER_PROPERTY: [("k", "1"), ("k", "2")],
+        c.MESSAGE_EXPIRY_INTERVAL: 30,
+    }
 
 
 def test_a_message_that_expired_while_waiting_is_not_sent(peer: MakePeer, broker: Broker) -> None:
@@ -325,7 +347,9 @@ def test_a_message_that_expired_while_waiting_is_not_sent(peer: MakePeer, broker
     reader.leave()
     sender = peer("s", version=5)
     for seconds in (5, 50):
-        sender.publish("a", qos=1, packet_id=seconds, properties={c.MESSAGE_EXPIRY_INTERVAL: seconds})
+        sender.publish(
+            "a", qos=1, packet_id=seconds, properties={c.MESSAGE_EXPIRY_INTERVAL: seconds}
+        )
     back = peer("r", version=5, clean=False, now=20_000_000)
     [message] = back.messages()
     assert message.properties == {c.MESSAGE_EXPIRY_INTERVAL: 30}
@@ -338,8 +362,12 @@ class Outcome:
 
     def send(self, broker: Broker, expires_at: int = 0) -> bool:
         return broker.send_to_device(
-            7, Publish("cmd/7", b"go", 1), expires_at, lambda: self.said.append("delivered"),
-            self.said.append, 0,
+            7,
+            Publish("cmd/7", b"go", 1),
+            expires_at,
+            lambda: self.said.append("delivered"),
+            self.said.append,
+            0,
         )
 
 
@@ -390,7 +418,9 @@ def test_a_device_that_comes_back_to_its_session_may_still_acknowledge(
     assert outcome.said == ["delivered"]
 
 
-def test_a_message_to_a_device_is_not_sent_after_its_deadline(peer: MakePeer, broker: Broker) -> None:
+def test_a_message_to_a_device_is_not_sent_after_its_deadline(
+    peer: MakePeer, broker: Broker
+) -> None:
     outcome = Outcome()
     device = peer("7", grant=device_grant(), clean=False)
     device.subscribe("cmd/7")
@@ -410,7 +440,9 @@ def test_with_qos0_delivery_cannot_be_known(peer: MakePeer, broker: Broker) -> N
     assert "QoS 0" in outcome.said[0]
 
 
-def test_ending_a_session_closes_its_connection_with_the_reason(peer: MakePeer, broker: Broker) -> None:
+def test_ending_a_session_closes_its_connection_with_the_reason(
+    peer: MakePeer, broker: Broker
+) -> None:
     reader = peer("r")
     reader.subscribe("will")
     reader.read()
@@ -419,3 +451,15 @@ def test_ending_a_session_closes_its_connection_with_the_reason(peer: MakePeer, 
     assert client.link.closed_with == (c.NOT_AUTHORIZED, "revoked")
     assert "c" not in broker.sessions
     assert reader.messages() == []
+
+
+def test_what_is_larger_than_the_client_accepts_is_not_sent(peer: MakePeer, broker: Broker) -> None:
+    reader, sender = peer("r", version=5, properties={c.MAXIMUM_PACKET_SIZE: 50}), peer("s")
+    reader.subscribe("a")
+    reader.read()
+    for qos in (0, 1):
+        sender.publish("a", b"x" * 100, qos=qos, packet_id=qos)
+        sender.publish("a", b"small", qos=qos, packet_id=qos * 2)
+    assert [m.payload for m in reader.messages()] == [b"small", b"small"]
+    assert broker.stats.messages_dropped == 2
+    assert len(reader.session.inflight) == 1

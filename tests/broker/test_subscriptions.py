@@ -1,7 +1,6 @@
 """The tree of subscriptions agrees with the definition of matching, whatever is in it."""
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from fleetwire.broker.grants import Grant
 from fleetwire.broker.session import Session

@@ -163,6 +163,8 @@ class Broker:
         session.will = connect.will
         session.expiry_interval = self._expiry_interval(connect)
         session.window = self._window(connect)
+        limit = (connect.properties or {}).get(c.MAXIMUM_PACKET_SIZE, 0)
+        session.maximum_packet_size = limit if isinstance(limit, int) else 0
         self.stats.connections += 1
         return Opened(session, present, displaced=displaced)
 
@@ -291,11 +293,10 @@ class Broker:
                 taken += 1
             if route.targets:
                 taken += self._deliver(session, publish, route, now)
-            if ticket is not None:
-                if taken or ticket.link.version != 5:
-                    ticket.release(0)
-                else:
-                    ticket.release(c.NO_MATCHING_SUBSCRIBERS)
+            if ticket is not None and ticket.outstanding == 0:
+                if taken == 0 and ticket.link.version == c.V5:
+                    ticket.reason_code = c.NO_MATCHING_SUBSCRIBERS
+                ticket.settle()
 
     def _answer_again(self, ticket: InboundTicket, link: Link) -> None:
         if ticket.outstanding == 0:
@@ -309,22 +310,26 @@ class Broker:
     ) -> None:
         self.stats.messages_refused += 1
         grant = session.grant
-        if self.refusals is not None:
-            if ticket is not None:
-                ticket.outstanding += 1
-            self.refusals.take(
-                Delivery(
-                    publish,
-                    session.client_id,
-                    grant.identity,
-                    grant.device,
-                    now,
-                    ticket,
-                    f"{grant.identity} may not publish to this topic",
-                )
-            )
+        refusals = self.refusals
         if ticket is not None:
-            ticket.release(c.NOT_AUTHORIZED)
+            ticket.reason_code = c.NOT_AUTHORIZED
+        if refusals is None:
+            if ticket is not None:
+                ticket.settle()
+            return
+        if ticket is not None:
+            ticket.outstanding += 1
+        refusals.take(
+            Delivery(
+                publish,
+                session.client_id,
+                grant.identity,
+                grant.device,
+                now,
+                ticket,
+                f"{grant.identity} may not publish to this topic",
+            )
+        )
 
     def _retain(self, publish: Publish, now: int) -> None:
         expires_at = _expires_at(publish.properties, now)
@@ -357,23 +362,23 @@ class Broker:
             link = session.link
             if link is None:
                 continue  # QoS 0 is not kept for the absent (MQTT 5.0 §4.1)
-            if link.congested:
+            frame: bytes | None = None
+            key = link.version + (256 if retain else 0)
+            if target.subscription_ids is None:
+                frame = frames.get(key)
+            if frame is None:
+                properties = clean.properties
+                if target.subscription_ids is not None:
+                    properties = _with_identifiers(properties, target.subscription_ids)
+                frame = encode_publish(
+                    clean.topic_name, clean.payload, 0, retain, False, 0, properties, link.version
+                )
+                if target.subscription_ids is None:
+                    frames[key] = frame
+            limit = session.maximum_packet_size
+            if link.congested or (limit and len(frame) > limit):
                 self.stats.messages_dropped += 1
                 continue
-            if target.subscription_ids is None:
-                key = link.version + (256 if retain else 0)
-                frame = frames.get(key)
-                if frame is None:
-                    frame = encode_publish(
-                        clean.topic_name, clean.payload, 0, retain, False, 0,
-                        clean.properties, link.version,
-                    )
-                    frames[key] = frame
-            else:
-                frame = encode_publish(
-                    clean.topic_name, clean.payload, 0, retain, False, 0,
-                    _with_identifiers(clean.properties, target.subscription_ids), link.version,
-                )
             link.write(frame)
             self.stats.messages_sent += 1
         return taken
@@ -417,12 +422,24 @@ class Broker:
             properties[c.MESSAGE_EXPIRY_INTERVAL] = max(1, (outgoing.expires_at - now) // SECOND)
         if outgoing.subscription_ids is not None:
             properties = _with_identifiers(properties, outgoing.subscription_ids)
-        link.write(
-            encode_publish(
-                publish.topic_name, publish.payload, outgoing.qos, outgoing.retain, dup,
-                outgoing.packet_id, properties, link.version,
-            )
+        frame = encode_publish(
+            publish.topic_name,
+            publish.payload,
+            outgoing.qos,
+            outgoing.retain,
+            dup,
+            outgoing.packet_id,
+            properties,
+            link.version,
         )
+        if session.maximum_packet_size and len(frame) > session.maximum_packet_size:
+            # [MQTT-3.1.2-24] [MQTT-3.1.2-25] Not sent, and then as if it had been.
+            self._forget(session, outgoing.packet_id)
+            self.stats.messages_dropped += 1
+            if outgoing.receipt is not None:
+                outgoing.receipt.lost("the message is larger than the client accepts")
+            return
+        link.write(frame)
         self.stats.messages_sent += 1
 
     def _pump(self, session: Session, now: int) -> None:
@@ -522,9 +539,7 @@ class Broker:
                 if handling == 0 or (handling == 1 and is_new):
                     retained.append((subscription, is_new))
             outcome.append((subscription.topic_filter, code))
-        codes = [
-            code if link.version == c.V5 or code < 0x80 else 0x80 for _, code in outcome
-        ]
+        codes = [code if link.version == c.V5 or code < 0x80 else 0x80 for _, code in outcome]
         link.write(encode_suback(packet.packet_id, codes, None, link.version))
         for subscription, _ in retained:
             self._send_retained(session, link, subscription, identifier, now)
@@ -564,7 +579,13 @@ class Broker:
                     properties = _with_identifiers(properties, identifiers)
                 link.write(
                     encode_publish(
-                        publish.topic_name, publish.payload, 0, True, False, 0, properties,
+                        publish.topic_name,
+                        publish.payload,
+                        0,
+                        True,
+                        False,
+                        0,
+                        properties,
                         link.version,
                     )
                 )
@@ -580,9 +601,7 @@ class Broker:
                 self.tree.unsubscribe(session, topic_filter)
                 codes.append(0)
         if session.link is not None:
-            session.link.write(
-                encode_unsuback(packet.packet_id, codes, None, session.link.version)
-            )
+            session.link.write(encode_unsuback(packet.packet_id, codes, None, session.link.version))
 
     # --- the house's own messages ---
 
@@ -657,7 +676,12 @@ def _as_message(publish: Publish) -> Publish:
     if properties:
         properties = {k: v for k, v in properties.items() if k not in _HOP_PROPERTIES}
     return Publish(
-        publish.topic_name, publish.payload, publish.qos, publish.retain, False, 0,
+        publish.topic_name,
+        publish.payload,
+        publish.qos,
+        publish.retain,
+        False,
+        0,
         properties or None,
     )
 

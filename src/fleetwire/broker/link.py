@@ -20,7 +20,7 @@ class Link(ABC):
     def __init__(self) -> None:
         self.version = 0
         self.output: list[bytes] = []
-        self.acks: "deque[InboundTicket]" = deque()
+        self.acks: deque[InboundTicket] = deque()
         self.congested = False
         self.closed = False
         self.acknowledged = 0  # sent since the edge last told the protocol (Receive Maximum)
@@ -59,24 +59,33 @@ class InboundTicket(Ticket):
         self.link = link
         self.packet_id = packet_id
         self.qos = qos
-        self.outstanding = 1  # takers that have not answered, and one for the broker itself
+        self.outstanding = 0  # takers that hold it and have not released it yet
         self.reason_code = 0
         self.received = received  # the session's QoS 2 messages between PUBLISH and PUBREL
 
     def release(self, reason_code: int) -> None:
-        if self.outstanding == 0:
+        if self.outstanding <= 0:
             return
         if reason_code > self.reason_code:
             self.reason_code = reason_code
         self.outstanding -= 1
-        if self.outstanding:
-            return
+        if self.outstanding == 0:
+            self.settle()
+
+    def settle(self) -> None:
+        """Nobody holds the ticket: answer it, and those behind it that waited for it."""
         link = self.link
         acks = link.acks
         if not acks or acks[0] is not self:
             return
         while acks and acks[0].outstanding == 0:
-            acks.popleft().answer(link)
+            ticket = acks.popleft()
+            if ticket.qos == 1 and ticket.reason_code == 0 and link.output:
+                # The everyday case, spelt out: it happens once for each message.
+                link.output.append((0x40020000 | ticket.packet_id).to_bytes(4, "big"))
+                link.acknowledged += 1
+            else:
+                ticket.answer(link)
 
     def answer(self, link: Link) -> None:
         """Write the PUBACK or PUBREC to this link."""

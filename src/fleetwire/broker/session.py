@@ -41,7 +41,16 @@ class Receipt:
 class Outgoing:
     """A message on its way to a client with QoS 1 or 2, or waiting in the session's queue."""
 
-    __slots__ = ("expires_at", "packet_id", "publish", "qos", "receipt", "retain", "state", "subscription_ids")
+    __slots__ = (
+        "expires_at",
+        "packet_id",
+        "publish",
+        "qos",
+        "receipt",
+        "retain",
+        "state",
+        "subscription_ids",
+    )
 
     def __init__(
         self,
@@ -77,6 +86,7 @@ class Session:
         "grant",
         "inflight",
         "link",
+        "maximum_packet_size",
         "packet_ids",
         "queue",
         "queue_bytes",
@@ -96,6 +106,7 @@ class Session:
         self.queue_bytes = 0
         self.received: dict[int, InboundTicket] = {}
         self.packet_ids = PacketIds()
+        self.maximum_packet_size = 0  # bytes the client accepts, 0 = any
         self.window = 0  # messages that may be in flight: the client's Receive Maximum
         self.expiry_interval = 0  # seconds; 0xFFFFFFFF = never
         self.disconnected_at = 0  # microseconds UTC; 0 while connected

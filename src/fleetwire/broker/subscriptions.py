@@ -19,7 +19,9 @@ class Target:
 
     __slots__ = ("exact", "no_local", "qos", "retain_as_published", "session", "subscription_ids")
 
-    def __init__(self, session: Session, subscription: Subscription, identifier: int, exact: bool) -> None:
+    def __init__(
+        self, session: Session, subscription: Subscription, identifier: int, exact: bool
+    ) -> None:
         self.session = session
         self.qos = subscription.qos
         self.no_local = subscription.no_local

@@ -16,4 +16,4 @@ class Taker(ABC):
 
     @abstractmethod
     def take(self, delivery: Delivery) -> None:
-        """Accept one delivery; must return at once."""
+        """Accept one delivery; must return at once, and release its ticket later, not in here."""

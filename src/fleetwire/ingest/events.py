@@ -1,6 +1,7 @@
-"""EventLog and EventBus: events are stored in the transaction that made them true, and told after it."""
+"""EventLog and EventBus: events are stored with what made them true, and told after the commit."""
 
 from collections.abc import Callable, Sequence as SequenceOf
+from typing import Any
 
 import msgspec
 from sqlalchemy import Table, insert
@@ -51,9 +52,7 @@ class EventLog:
         self._sequence = sequence
         self._bus = bus
 
-    def append(
-        self, tx: Transaction, items: SequenceOf[tuple[Event, int, str]]
-    ) -> list[LiveEvent]:
+    def append(self, tx: Transaction, items: SequenceOf[tuple[Event, int, str]]) -> list[LiveEvent]:
         """Store events, each with its received_at and topic; return them with their cursors.
 
         Nobody is told yet.
@@ -93,6 +92,17 @@ class EventLog:
         live = self.append(tx, [(event, received_at, topic) for event in events])
         if live:
             tx.after_commit(lambda: self._bus.publish(live))
+
+
+def body_of(message: str | bytes | None) -> dict[str, Any]:
+    """Return the fields of a message as sent; what is no JSON object becomes its `value`."""
+    if message is None:
+        return {}
+    try:
+        body = msgspec.json.decode(message)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        body = message if isinstance(message, str) else message.decode("utf-8", "replace")
+    return body if isinstance(body, dict) else {"value": body}
 
 
 def encoded(event: LiveEvent) -> str:

@@ -22,17 +22,20 @@ from fleetwire.kit.message import Incoming, NotAcceptedError
 from fleetwire.protocol.topics import Template
 from fleetwire.store.database import Transaction
 
-_PATH, _BODY, _DEVICE, _MESSAGE, _TX = range(5)
-
 
 class Handler:
     """One handler on one topic template."""
 
     __slots__ = (
+        "_body",
+        "_count",
         "_decode",
+        "_device",
         "_function",
         "_is_async",
-        "_places",
+        "_message",
+        "_path",
+        "_tx",
         "app",
         "name",
         "needs_device",
@@ -47,18 +50,24 @@ class Handler:
         self.name = f"{function.__module__}.{function.__qualname__}"
         self._function: Callable[..., Any] = function
         self._is_async = inspect.iscoroutinefunction(function)
-        self._decode: Callable[[bytes], Any] | None = None
-        self._places: list[tuple[int, str]] = []
+        self._decode: Callable[[bytes], Any] = Raw
+        # Where each argument stands; -1 = the handler does not ask for it.
+        self._count = 0
+        self._body = self._device = self._message = self._tx = -1
+        self._path: list[tuple[int, str]] = []
         self._inspect(subscription)
-        kinds = [kind for kind, _ in self._places]
-        self.needs_device = _DEVICE in kinds
-        self.needs_transaction = _TX in kinds
+        self.needs_device = self._device >= 0
+        self.needs_transaction = self._tx >= 0
         if self._is_async and not self.needs_transaction:
-            raise SettingsError(f"{self.name}: an async handler must take `tx`; make it a plain def.")
+            raise SettingsError(
+                f"{self.name}: an async handler must take `tx`; make it a plain def."
+            )
 
     def _inspect(self, subscription: Subscription) -> None:
         hints = typing.get_type_hints(subscription.handler)
-        for name in inspect.signature(subscription.handler).parameters:
+        names = inspect.signature(subscription.handler).parameters
+        self._count = len(names)
+        for index, name in enumerate(names):
             hint = hints.get(name)
             if hint is Device:
                 if "device_id" not in self.template.names:
@@ -66,23 +75,24 @@ class Handler:
                         f"{self.name}: `{name}: Device` needs {{device_id}} in "
                         f"{subscription.template!r}."
                     )
-                self._places.append((_DEVICE, name))
+                self._device = index
             elif hint is Incoming:
-                self._places.append((_MESSAGE, name))
+                self._message = index
             elif hint is Transaction or name == "tx":
-                self._places.append((_TX, name))
+                self._tx = index
             elif name in self.template.names:
-                self._places.append((_PATH, name))
+                self._path.append((index, name))
             elif hint is None:
                 raise SettingsError(f"{self.name}: give the parameter {name!r} a type.")
+            elif self._body >= 0:
+                raise SettingsError(
+                    f"{self.name}: two bodies; {name!r} is no part of "
+                    f"{subscription.template!r} and a message has only one."
+                )
             else:
-                if self._decode is not None:
-                    raise SettingsError(
-                        f"{self.name}: two bodies; {name!r} is no part of "
-                        f"{subscription.template!r} and a message has only one."
-                    )
-                self._decode = Raw if hint is Raw else msgspec.json.Decoder(hint).decode
-                self._places.append((_BODY, name))
+                self._body = index
+                if hint is not Raw:
+                    self._decode = msgspec.json.Decoder(hint).decode
 
     def call(
         self,
@@ -93,36 +103,36 @@ class Handler:
     ) -> list[Effect]:
         """Return the handler's effects. Raises NotAcceptedError, with the reason in words."""
         publish = delivery.publish
-        arguments: list[Any] = []
-        for kind, name in self._places:
-            if kind == _BODY:
-                assert self._decode is not None
-                try:
-                    arguments.append(self._decode(publish.payload))
-                except msgspec.ValidationError as error:
-                    raise NotAcceptedError(f"The payload does not fit: {error}") from None
-                except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                    raise NotAcceptedError(f"The payload is not JSON: {error}") from None
-                except RecursionError:
-                    raise NotAcceptedError("The payload is nested too deeply") from None
-            elif kind == _DEVICE:
-                arguments.append(device)
-            elif kind == _PATH:
-                arguments.append(values[name])
-            elif kind == _MESSAGE:
-                arguments.append(
-                    Incoming(
-                        publish.topic_name, publish.payload, publish.qos, publish.retain,
-                        delivery.client_id, delivery.received_at,
-                    )
-                )
-            else:
-                arguments.append(tx)
+        arguments: list[Any] = [None] * self._count
+        if self._body >= 0:
+            try:
+                arguments[self._body] = self._decode(publish.payload)
+            except msgspec.ValidationError as error:
+                raise NotAcceptedError(f"The payload does not fit: {error}") from None
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                raise NotAcceptedError(f"The payload is not JSON: {error}") from None
+            except RecursionError:
+                raise NotAcceptedError("The payload is nested too deeply") from None
+        if self._device >= 0:
+            arguments[self._device] = device
+        for index, name in self._path:
+            arguments[index] = values[name]
+        if self._message >= 0:
+            arguments[self._message] = Incoming(
+                publish.topic_name,
+                publish.payload,
+                publish.qos,
+                publish.retain,
+                delivery.client_id,
+                delivery.received_at,
+            )
+        if self._tx >= 0:
+            arguments[self._tx] = tx
         result = self._function(*arguments)
-        if self._is_async:
-            result = _run_to_end(result, self.name)
         if type(result) is list:
             return result
+        if self._is_async:
+            result = _run_to_end(result, self.name)
         if result is None:
             return []
         return [result] if isinstance(result, Effect) else list(result)

@@ -15,19 +15,19 @@ to quarantine.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import structlog
 
 from fleetwire.broker.delivery import Delivery
 from fleetwire.errors import DomainError, StoreUnavailableError
 from fleetwire.ingest.batch import Accepted, QuarantineSink, Refused, Sink
-from fleetwire.ingest.events import EventBus, EventLog
+from fleetwire.ingest.events import EventBus, EventLog, body_of
 from fleetwire.ingest.router import Path, Router
 from fleetwire.ingest.sequence import Sequence
 from fleetwire.ingest.source import Source
 from fleetwire.kit.device import Device
-from fleetwire.kit.effects import Effect, Event
+from fleetwire.kit.effects import Effect, Event, Reading
 from fleetwire.kit.message import NotAcceptedError
 from fleetwire.kit.services import LiveEvent
 from fleetwire.store.database import Database, Transaction
@@ -36,6 +36,7 @@ log = structlog.get_logger("fleetwire.ingest")
 
 RETRY_FIRST_S = 0.05
 RETRY_MOST_S = 2.0
+TOLD_MOST = 10_000
 NOT_AUTHORIZED = 0x87
 UNSPECIFIED = 0x80
 
@@ -56,14 +57,13 @@ class Counters:
 class Batch:
     """Messages that share one transaction, in the order they came."""
 
-    __slots__ = ("accepted", "deferred", "live", "refused")
+    __slots__ = ("accepted", "deferred", "refused")
 
     def __init__(self) -> None:
         self.accepted: list[Accepted] = []
         self.refused: list[Refused] = []
         # Handlers that run inside the transaction; their Accepted has a place in the order already.
         self.deferred: list[tuple[Accepted, Path, Device | None]] = []
-        self.live: list[LiveEvent] = []
 
 
 class Road:
@@ -81,6 +81,7 @@ class Road:
         log_of_events: EventLog,
         bus: EventBus,
         seen: Callable[[Iterable[int], int], None],
+        readings_events: Mapping[str, str],
         batch_messages: int = 2000,
     ) -> None:
         self.counters = Counters()
@@ -95,7 +96,9 @@ class Road:
         self._events = log_of_events
         self._bus = bus
         self._seen = seen
+        self._readings_events = readings_events  # by app
         self._batch_messages = batch_messages
+        self._told: set[tuple[str, str]] = set()  # client and topic of refusals that were logged
 
     @property
     def waiting(self) -> int:
@@ -151,7 +154,9 @@ class Road:
             delivery.refused = error.message
         else:
             log.error(
-                "a message could not be stored", topic=delivery.publish.topic_name, error=repr(error)
+                "a message could not be stored",
+                topic=delivery.publish.topic_name,
+                error=repr(error),
             )
             delivery.refused = f"It could not be stored: {type(error).__name__}"
         await self._carry(deliveries)
@@ -188,7 +193,9 @@ class Road:
                     entry = Accepted(app, delivery, [])
                     batch.deferred.append((entry, path, device))
                 else:
-                    entry = Accepted(app, delivery, handler.call(delivery, path.values, device, None))
+                    entry = Accepted(
+                        app, delivery, handler.call(delivery, path.values, device, None)
+                    )
                 accepted.append(entry)
             except DomainError as error:
                 batch.refused.append(_refused(app, delivery, device, error))
@@ -213,22 +220,30 @@ class Road:
     # --- on the writer's thread, inside the transaction ---
 
     def _store(self, tx: Transaction, batch: Batch) -> None:
-        self._run_deferred(tx, batch)
+        if batch.deferred:
+            self._run_deferred(tx, batch)
         effects: dict[type[Effect], list[tuple[Effect, Accepted]]] = {}
+        kind: type[Effect] = Effect
+        same: list[tuple[Effect, Accepted]] = []
         for entry in batch.accepted:
             for effect in entry.effects:
-                kind = type(effect)
-                if kind in effects:
-                    effects[kind].append((effect, entry))
-                else:
-                    effects[kind] = [(effect, entry)]
+                if type(effect) is not kind:  # mostly it is: runs of readings
+                    kind = type(effect)
+                    same = effects.setdefault(kind, [])
+                same.append((effect, entry))
         events = effects.pop(Event, [])
         for kind, items in effects.items():
-            events.extend(self._sinks[kind].write(tx, items, self._sequence))
+            events += self._sinks[kind].write(tx, items, self._sequence)
         if batch.refused:
             self._quarantine.write(tx, batch.refused)
+        # Readings have the lower cursors, so this is the order of all of them.
+        live = self._told_readings(effects[Reading]) if Reading in effects else []
         if events:
-            batch.live = self._store_events(tx, events)
+            live += self._store_events(tx, events)
+        if live:
+            # As a callback of the commit and not later: others who commit in the same group tell
+            # their events there too, and cursors must be told in order.
+            tx.after_commit(lambda: self._bus.publish(live))
 
     def _run_deferred(self, tx: Transaction, batch: Batch) -> None:
         for entry, path, device in batch.deferred:
@@ -242,27 +257,41 @@ class Road:
             else:
                 savepoint.commit()
 
-    def _store_events(
-        self, tx: Transaction, events: list[tuple[Effect, Accepted]] | list[tuple[Event, Accepted]]
-    ) -> list[LiveEvent]:
-        """Store what is durable; return what is to be told, in the order of the cursors."""
-        durable: list[tuple[Event, int, str]] = []
+    def _told_readings(self, items: list[tuple[Effect, Accepted]]) -> list[LiveEvent]:
+        """Return one event for each message that stored readings, if anybody listens."""
+        if not self._bus.has_listeners:
+            return []
         live: list[LiveEvent] = []
-        is_heard = self._bus.has_listeners
+        last: Accepted | None = None
+        for effect, entry in items:
+            name = self._readings_events.get(entry.app)
+            if entry is last or not entry.cursor or name is None:
+                continue
+            last = entry
+            assert isinstance(effect, Reading)
+            publish = entry.delivery.publish
+            live.append(
+                LiveEvent(
+                    entry.cursor,
+                    entry.app,
+                    effect.device,
+                    name,
+                    publish.topic_name,
+                    body_of(publish.payload),
+                    entry.delivery.received_at,
+                )
+            )
+        return live
+
+    def _store_events(
+        self, tx: Transaction, events: list[tuple[Effect, Accepted]]
+    ) -> list[LiveEvent]:
+        items: list[tuple[Event, int, str]] = []
         for event, entry in events:
             assert isinstance(event, Event)
             delivery = entry.delivery
-            if event.durable:
-                durable.append((event, delivery.received_at, delivery.publish.topic_name))
-            elif is_heard and entry.cursor:
-                live.append(
-                    LiveEvent(
-                        entry.cursor, entry.app, event.device, event.name,
-                        delivery.publish.topic_name, event.body, delivery.received_at,
-                    )
-                )
-        # Their cursors come after those of the readings, so the order holds.
-        return live + self._events.append(tx, durable) if durable else live
+            items.append((event, delivery.received_at, delivery.publish.topic_name))
+        return self._events.append(tx, items)
 
     # --- on the event loop, after the commit ---
 
@@ -287,10 +316,26 @@ class Road:
             counters.refused[code] = counters.refused.get(code, 0) + 1
             if refused.delivery.ticket is not None:
                 refused.delivery.ticket.release(code)
+            self._tell(refused)
         if seen:
             self._seen(seen, received_at)
-        if batch.live:
-            self._bus.publish(batch.live)
+
+    def _tell(self, refused: Refused) -> None:
+        """Log the first refusal of each client and topic; all of them are in quarantine."""
+        delivery = refused.delivery
+        key = (delivery.client_id, delivery.publish.topic_name)
+        if key in self._told:
+            return
+        if len(self._told) >= TOLD_MOST:
+            self._told.clear()
+        self._told.add(key)
+        log.warning(
+            "message quarantined",
+            client_id=delivery.client_id,
+            identity=delivery.identity,
+            topic=delivery.publish.topic_name[:200],
+            reason=refused.reason[:200],
+        )
 
     def _rolled_back(self) -> None:
         for sink in self._sinks.values():
@@ -310,7 +355,11 @@ def _broken(
 ) -> Refused:
     """A handler failed in a way it did not mean: keep the message, and say where to look."""
     log.error(
-        "a handler failed", app=app, topic=delivery.publish.topic_name, error=repr(error), exc_info=error
+        "a handler failed",
+        app=app,
+        topic=delivery.publish.topic_name,
+        error=repr(error),
+        exc_info=error,
     )
     organization_id = device.organization_id if device is not None else None
     return Refused(

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import msgspec
 from fastapi import APIRouter
 
-from fleetwire.errors import SettingsError
+from fleetwire.errors import InvalidValueError, SettingsError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -39,6 +39,19 @@ class Listener:
     version: str = "1.0.0"
 
 
+def flat_command(name: str, parameters: dict[str, Any]) -> bytes:
+    """Return `{"command": name, …parameters}` as JSON, the form of a command unless an app differs.
+
+    Raises InvalidValueError if a parameter would take the place of the command's name.
+    """
+    if "command" in parameters:
+        raise InvalidValueError(
+            "A parameter cannot be called 'command': the device reads the command's name there",
+            field="parameters.command",
+        )
+    return msgspec.json.encode({"command": name, **parameters})
+
+
 @dataclass
 class App:
     """An app: handlers on topics, HTTP routes, what its devices may do, its tables and views.
@@ -53,9 +66,11 @@ class App:
     publishes: list[str] = field(default_factory=list)
     subscribes: list[str] = field(default_factory=list)
     command_topic: str | None = None
+    # The bytes a device reads on its command topic, from a command's name and parameters.
+    command_payload: Callable[[str, dict[str, Any]], bytes] = flat_command
     migrations: str | None = None
-    # A message whose readings are stored is not stored again as an event; a realtime reader that
-    # resumes gets it back from its readings under this name and topic.
+    # A message that stored readings is told under this name, with its own fields. It is not stored
+    # once more for that: a realtime reader that resumes gets it back from its readings.
     readings_event: str | None = None
     readings_topic: str | None = None
     subscriptions: list[Subscription] = field(default_factory=list)

@@ -63,22 +63,19 @@ class Report(Effect):
 
 
 class Event(Effect):
-    """Something that happened, told to subscribers after the commit.
+    """Something that happened: stored in the same transaction, told to subscribers after it.
 
-    `name` is dotted (`device.data.received`); `body` is what realtime clients get, the message's own
-    fields first. `durable` events are stored, so that a realtime reader can resume after them; an
-    event that readings already carry (the message as sent is beside them) need not be.
+    `name` is dotted (`device.status`); `body` is what realtime clients get, the message's own
+    fields first. Readings need none: a message that stored readings is told as the app's
+    `readings_event`.
     """
 
-    __slots__ = ("body", "device", "durable", "name")
+    __slots__ = ("body", "device", "name")
 
-    def __init__(
-        self, name: str, device: Device, body: dict[str, Any], durable: bool = True
-    ) -> None:
+    def __init__(self, name: str, device: Device, body: dict[str, Any]) -> None:
         self.name = name
         self.device = device
         self.body = body
-        self.durable = durable
 
 
 class Alarm(Effect):

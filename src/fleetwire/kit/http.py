@@ -1,7 +1,7 @@
 """How an app's HTTP and WebSocket routes learn who asks, and reach the services.
 
-    @router.get("/devices/{device_id}")
-    async def read(device_id: str, caller: Asks, devices: Annotated[Devices, service(Devices)]): ...
+@router.get("/devices/{device_id}")
+async def read(device_id: str, caller: Asks, devices: Annotated[Devices, service(Devices)]): ...
 """
 
 from abc import ABC, abstractmethod
@@ -16,7 +16,10 @@ T = TypeVar("T")
 
 
 class Gate(ABC):
-    """Finds out who asks. The web layer puts one at `app.state.gate`, services at `app.state.services`."""
+    """Finds out who asks.
+
+    The web layer puts one at `app.state.gate`, and the services at `app.state.services`.
+    """
 
     @abstractmethod
     async def caller(self, connection: HTTPConnection) -> Caller:

@@ -11,6 +11,8 @@ from fleetwire.errors import InvalidValueError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_MS_FIRST = 100_000_000_000  # epoch milliseconds of 1973 ...
+_MS_LAST = 100_000_000_000_000  # ... and of 5138, which no other unit shares
 _LATEST = 253_402_300_800_000_000  # the year 10000, past which ISO 8601 has no plain form
 
 
@@ -28,6 +30,8 @@ def iso(at: int) -> str:
 
 def parse(value: object, field: str = "timestamp") -> int:
     """Return the instant in microseconds UTC. Raises InvalidValueError naming the field."""
+    if type(value) is int and _MS_FIRST <= value < _MS_LAST:
+        return value * 1000  # what most devices send, told at once
     if isinstance(value, str):
         text = value.strip()
         try:

@@ -31,7 +31,9 @@ class Caller(msgspec.Struct, frozen=True):
     def require(self, permission: str) -> None:
         """Raise ForbiddenError unless the caller has this permission, such as `device.write`."""
         if permission not in self.permissions:
-            raise ForbiddenError(f"This needs the permission {permission!r}, which you do not have.")
+            raise ForbiddenError(
+                f"This needs the permission {permission!r}, which you do not have."
+            )
 
 
 class Page(msgspec.Struct, Generic[T]):

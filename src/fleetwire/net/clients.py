@@ -29,7 +29,7 @@ class ClientObserver(ABC):
         """A client's CONNECT was accepted."""
 
     def disconnected(self, client: Client, reason: str) -> None:
-        """A connection ended: `disconnect`, `will`, `keep_alive`, `taken_over`, `revoked`, `lost`, `shutdown`, …"""
+        """A connection ended: `disconnect`, `will`, `keep_alive`, `lost`, `shutdown`, …"""
 
     def listening(self, client: Client, topic_filter: str) -> None:
         """A connected client's subscription is in force (new, or resumed with its session)."""
@@ -42,9 +42,7 @@ class Downlink(ABC):
     """Publishes for the house."""
 
     @abstractmethod
-    def publish(
-        self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False
-    ) -> int:
+    def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> int:
         """Publish a message; return how many clients' queues it entered."""
 
     @abstractmethod
@@ -69,7 +67,9 @@ class Downlink(ABC):
         """
 
     @abstractmethod
-    def watch(self, topic_filter: str, qos: int, seen: Callable[[str, bytes, int], None]) -> Callable[[], None]:
+    def watch(
+        self, topic_filter: str, qos: int, seen: Callable[[str, bytes, int], None]
+    ) -> Callable[[], None]:
         """Call `seen(topic, payload, qos)` for each message that matches; the result ends it.
 
         Raises protocol.errors.InvalidTopicError for a bad Topic Filter.

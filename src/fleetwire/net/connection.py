@@ -106,7 +106,7 @@ class MQTTConnection(asyncio.Protocol, Link):
         self.closed = True
         self.output.clear()
         server = self.server
-        server.connections.discard(self)
+        server.leave(self)
         session = self.session
         if session is None or self.client is None:
             return
@@ -114,7 +114,9 @@ class MQTTConnection(asyncio.Protocol, Link):
         sent_will = server.broker.close(
             session, self, with_will=self.with_will, now=time.time_ns() // 1000
         )
-        server.tell_disconnected(self.client, "will" if sent_will and self.reason == "lost" else self.reason)
+        server.tell_disconnected(
+            self.client, "will" if sent_will and self.reason == "lost" else self.reason
+        )
 
     def pause_writing(self) -> None:
         # It does not read what we write. Whatever it sends would add acknowledgements to the heap.
@@ -150,19 +152,33 @@ class MQTTConnection(asyncio.Protocol, Link):
         if not client_id:
             # [MQTT-3.1.3-8] 3.1.1 lets only a clean session go without a Client Identifier.
             if self.version < c.V5 and not connect.clean_start:
-                self._refuse_connect("", "an empty client id needs a clean session", c.CLIENT_IDENTIFIER_NOT_VALID)
+                self._refuse_connect(
+                    "", "an empty client id needs a clean session", c.CLIENT_IDENTIFIER_NOT_VALID
+                )
                 return
             assigned = client_id = "auto-" + secrets.token_hex(8)
         if len(client_id) > CLIENT_ID_LENGTH:
             self._refuse_connect(
-                client_id[:40], f"the client id is longer than {CLIENT_ID_LENGTH}", c.CLIENT_IDENTIFIER_NOT_VALID
+                client_id[:40],
+                f"the client id is longer than {CLIENT_ID_LENGTH}",
+                c.CLIENT_IDENTIFIER_NOT_VALID,
             )
             return
-        offer = Offer(client_id, connect.username, connect.password, self.remote, self.anonymous_allowed)
+        if c.AUTHENTICATION_METHOD in (connect.properties or {}):
+            # [MQTT-4.12.0-1] None is supported yet.
+            self._refuse_connect(
+                client_id, "no enhanced authentication here", c.BAD_AUTHENTICATION_METHOD
+            )
+            return
+        offer = Offer(
+            client_id, connect.username, connect.password, self.remote, self.anonymous_allowed
+        )
         try:
             grant = await self.server.authenticator.authenticate(offer)
             if connect.will is not None and not grant.may_publish(connect.will.topic_name):
-                raise RefusedError(f"{grant.identity} may not publish its Will to this topic", c.NOT_AUTHORIZED)
+                raise RefusedError(
+                    f"{grant.identity} may not publish its Will to this topic", c.NOT_AUTHORIZED
+                )
         except RefusedError as error:
             self._refuse_connect(client_id, error.reason, error.reason_code)
             return
@@ -212,7 +228,11 @@ class MQTTConnection(asyncio.Protocol, Link):
         self.write(encode_connack(opened.session_present, 0, properties, self.version))
         grant = session.grant
         self.client = Client(
-            session.client_id, grant, self.remote, VERSION_NAMES[self.version], time.time_ns() // 1000
+            session.client_id,
+            grant,
+            self.remote,
+            VERSION_NAMES[self.version],
+            time.time_ns() // 1000,
         )
         self.server.tell_connected(self.client)
         self.server.broker.resume(session, time.time_ns() // 1000)
@@ -287,10 +307,15 @@ class MQTTConnection(asyncio.Protocol, Link):
             else:
                 reason = f"SUBSCRIBE {topic_filter[:200]!r}: {c.reason_name(code)}"
                 log.warning(
-                    "subscription refused", client_id=client.client_id, identity=client.grant.identity,
-                    remote=self.remote, reason=reason,
+                    "subscription refused",
+                    client_id=client.client_id,
+                    identity=client.grant.identity,
+                    remote=self.remote,
+                    reason=reason,
                 )
-                self.server.tell_refused(client.client_id, client.grant.identity, self.remote, reason)
+                self.server.tell_refused(
+                    client.client_id, client.grant.identity, self.remote, reason
+                )
 
     def _disconnected_by_client(self, session: Session, packet: Disconnect) -> None:
         # [MQTT-3.14.4-3] A normal DISCONNECT discards the Will; 0x04 asks for it.
@@ -307,7 +332,9 @@ class MQTTConnection(asyncio.Protocol, Link):
 
     def _refuse_bytes(self, error: ProtocolError) -> None:
         client_id = self.session.client_id if self.session is not None else ""
-        log.warning("connection closed", client_id=client_id[:64], remote=self.remote, reason=str(error))
+        log.warning(
+            "connection closed", client_id=client_id[:64], remote=self.remote, reason=str(error)
+        )
         if self.session is None:
             self.server.broker.stats.connections_refused += 1
             if isinstance(error, UnsupportedProtocolVersionError):
@@ -315,7 +342,10 @@ class MQTTConnection(asyncio.Protocol, Link):
                 self.write(encode_connack(False, 1, None, c.V311))
             self._finish()
         else:
-            self.close(error.reason_code, "malformed packet" if isinstance(error, MalformedPacketError) else "protocol error")
+            self.close(
+                error.reason_code,
+                "malformed packet" if isinstance(error, MalformedPacketError) else "protocol error",
+            )
 
     # --- Link ---
 
@@ -393,7 +423,9 @@ class MQTTConnection(asyncio.Protocol, Link):
             return
         if self.congested and now - self.congested_at > STALLED_S:
             log.warning(
-                "connection cut", client_id=self.session.client_id, remote=self.remote,
+                "connection cut",
+                client_id=self.session.client_id,
+                remote=self.remote,
                 reason=f"has not read for {STALLED_S:.0f} s",
             )
             self.reason = "stalled"

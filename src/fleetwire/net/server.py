@@ -76,6 +76,7 @@ class Server(Downlink):
         self._dirty: list[MQTTConnection] = []
         self._paused: set[MQTTConnection] = set()
         self._is_held = False
+        self._empty = asyncio.Event()  # the last connection has gone
         self._takeovers: dict[str, list[float]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -89,9 +90,7 @@ class Server(Downlink):
 
     async def listen_websocket(self, host: str, port: int, *, anonymous_allowed: bool) -> int:
         """Serve MQTT over WebSocket on `/` and `/mqtt`; return the port."""
-        return await self._listen(
-            host, port, lambda: WebSocketConnection(self, anonymous_allowed)
-        )
+        return await self._listen(host, port, lambda: WebSocketConnection(self, anonymous_allowed))
 
     async def _listen(
         self, host: str, port: int, factory: Callable[[], asyncio.BaseProtocol]
@@ -125,10 +124,10 @@ class Server(Downlink):
             # That we stop says nothing of the device: its Will stays unsaid.
             connection.with_will = False
             connection.close(c.SERVER_SHUTTING_DOWN, "shutdown")
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                while self.connections:
-                    await asyncio.sleep(0.01)
+        if self.connections:
+            self._empty.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._empty.wait(), timeout_s)
         for connection in list(self.connections):
             connection.abort()
         for task in [*self._tasks, *([self._ticker] if self._ticker else [])]:
@@ -152,6 +151,13 @@ class Server(Downlink):
         self._dirty = []
         for connection in dirty:
             connection.flush()
+
+    def leave(self, connection: MQTTConnection) -> None:
+        """A connection has ended."""
+        self.connections.discard(connection)
+        self._paused.discard(connection)
+        if not self.connections:
+            self._empty.set()
 
     def start(self, work: Coroutine[None, None, None]) -> None:
         """Run a connection's waiting as a task that ends with the server."""
@@ -230,9 +236,7 @@ class Server(Downlink):
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> int:
         check_topic_name(topic)
-        return self.broker.publish_own(
-            Publish(topic, payload, qos, retain), time.time_ns() // 1000
-        )
+        return self.broker.publish_own(Publish(topic, payload, qos, retain), time.time_ns() // 1000)
 
     def send_to_device(
         self,
@@ -245,7 +249,11 @@ class Server(Downlink):
         lost: Callable[[str], None],
     ) -> bool:
         return self.broker.send_to_device(
-            device, Publish(topic, payload, 1), expires_at, delivered, lost,
+            device,
+            Publish(topic, payload, 1),
+            expires_at,
+            delivered,
+            lost,
             time.time_ns() // 1000,
         )
 

@@ -1,8 +1,7 @@
 """WebSocketConnection: MQTT over WebSocket (MQTT 5.0 §6), on the sans-IO core of `websockets`."""
 
-
 from websockets.exceptions import InvalidHandshake
-from websockets.frames import Opcode
+from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol as WebSocketProtocol
@@ -18,7 +17,7 @@ PATHS = ("/", "/mqtt")
 
 
 class WebSocketConnection(MQTTConnection):
-    """An MQTT connection whose bytes travel in binary frames; frames need not align with packets."""
+    """An MQTT connection in binary frames, which need not align with packets [MQTT-6.0.0-2]."""
 
     def __init__(self, server: "Server", anonymous_allowed: bool) -> None:
         MQTTConnection.__init__(self, server, anonymous_allowed)
@@ -35,8 +34,10 @@ class WebSocketConnection(MQTTConnection):
         for event in websocket.events_received():
             if isinstance(event, Request):
                 self._answer_handshake(event)
+            elif not isinstance(event, Frame):
+                continue  # a Response is never what a server receives
             elif event.opcode in (Opcode.BINARY, Opcode.CONT):
-                received.append(event.data)
+                received.append(bytes(event.data))
             elif event.opcode is Opcode.TEXT:
                 # [MQTT-6.0.0-1] MQTT travels in binary frames; anything else closes.
                 websocket.fail(1003, "MQTT needs binary frames")
@@ -58,7 +59,9 @@ class WebSocketConnection(MQTTConnection):
             if path not in PATHS:
                 response = websocket.reject(404, "MQTT is served at / and /mqtt\n")
             elif "mqtt" not in request.headers.get("Sec-WebSocket-Protocol", ""):
-                response = websocket.reject(400, "This is MQTT over WebSocket: offer the subprotocol mqtt\n")
+                response = websocket.reject(
+                    400, "This is MQTT over WebSocket: offer the subprotocol mqtt\n"
+                )
             else:
                 response = websocket.accept(request)
         except InvalidHandshake as error:  # pragma: no cover - accept() answers most of them itself
@@ -85,5 +88,3 @@ class WebSocketConnection(MQTTConnection):
             self._websocket.send_close(1000)
             self._transmit()
         super()._finish()
-
-

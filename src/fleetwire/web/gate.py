@@ -1,0 +1,34 @@
+"""TokenGate: who asks, by the access token he brings."""
+
+from fastapi.requests import HTTPConnection
+
+from fleetwire.errors import UnauthenticatedError
+from fleetwire.features.accounts.service import Accounts
+from fleetwire.kit.http import Gate
+from fleetwire.kit.services import Caller
+
+
+class TokenGate(Gate):
+    """Takes `Authorization: Bearer …`; on WebSockets, where browsers cannot send it, `?token=` too.
+
+    Not so on plain requests: their URLs end up in logs and histories.
+    """
+
+    def __init__(self, accounts: Accounts) -> None:
+        self._accounts = accounts
+
+    async def caller(self, connection: HTTPConnection) -> Caller:
+        """Return the caller. Raises UnauthenticatedError."""
+        scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+        if scheme and scheme.lower() != "bearer":
+            raise UnauthenticatedError("Send the access token as `Authorization: Bearer <token>`.")
+        token = token.strip()
+        if not token and connection.scope["type"] == "websocket":
+            token = connection.query_params.get("token", "")
+        if not token:
+            raise UnauthenticatedError(
+                "Sign in first (POST /api/v1/auth/login) and send the access token as "
+                "`Authorization: Bearer <token>`."
+            )
+        remote = connection.client.host if connection.client is not None else ""
+        return await self._accounts.authenticate_token(token, remote)
