@@ -1,2 +1,1 @@
 """Fleetwire: the device backend in one process."""
-

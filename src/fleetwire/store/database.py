@@ -228,7 +228,12 @@ def _resolve(jobs: list[_Job]) -> None:
 
 def _is_fault_of_the_statement(error: DBAPIError) -> bool:
     """Say whether the work is wrong (a constraint, a type) rather than the database away or full."""
-    return type(error).__name__ in ("IntegrityError", "DataError", "ProgrammingError", "InterfaceError")
+    return type(error).__name__ in (
+        "IntegrityError",
+        "DataError",
+        "ProgrammingError",
+        "InterfaceError",
+    )
 
 
 def _prepare_sqlite(connection: Any, record: Any) -> None:

@@ -73,6 +73,7 @@ def test_units_by_name_win_over_the_table() -> None:
     assert readings(receive(body)) == {"bp.heart_rate": (72, "bpm"), "bp.other": (1, "")}
 
 
+@pytest.mark.parametrize("value", [0, 0.0, False, "", -1.5, "HI", [1, 2], {"a": 1}])
 def test_whatever_is_sent_as_value_is_a_value(value: Any) -> None:
     effects = receive({"metric_type": "free", "value": value}, "somebody_else")
     assert readings(effects) == {"free": (value, "")}

@@ -23,7 +23,9 @@ refresh_tokens = Table(
     Column("id", BigKey, primary_key=True),
     Column("account_id", BigKey, ForeignKey("accounts.id"), nullable=False, index=True),
     Column("token_hash", String(64), nullable=False, unique=True),  # SHA-256, hexadecimal
-    Column("family", String(32), nullable=False, index=True),  # one per login; reuse revokes all of it
+    Column(
+        "family", String(32), nullable=False, index=True
+    ),  # one per login; reuse revokes all of it
     Column("expires_at", Instant, nullable=False),
     Column("used_at", Instant),
     Column("revoked_at", Instant),

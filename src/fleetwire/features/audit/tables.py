@@ -11,7 +11,9 @@ audit = Table(
     Column("organization_id", BigKey),
     Column("at", Instant, nullable=False),
     Column("actor", String(256), nullable=False),  # account:…, device:…, anonymous, system
-    Column("action", String(64), nullable=False),  # login.failed, device.registered, patient.read, …
+    Column(
+        "action", String(64), nullable=False
+    ),  # login.failed, device.registered, patient.read, …
     Column("subject", String(256)),
     Column("outcome", String(16), nullable=False),  # ok | refused
     Column("remote", String(64)),

@@ -1,6 +1,15 @@
 """The tables of commands: the record, and the timeline of its states."""
 
-from sqlalchemy import JSON, Column, Index, Integer, String, Table, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    UniqueConstraint,
+)
 
 from fleetwire.store.metadata import BigKey, Instant, metadata
 
@@ -13,6 +22,7 @@ commands = Table(
     Column("device", BigKey, nullable=False),
     Column("name", String(128), nullable=False),
     Column("parameters", JSON, nullable=False),
+    Column("payload", LargeBinary, nullable=False),  # the bytes the device reads, on every attempt
     # queued | sent | delivered | succeeded | failed | expired | cancelled
     Column("state", String(16), nullable=False),
     Column("reason", String(200)),

@@ -25,13 +25,18 @@ devices = Table(
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
     UniqueConstraint("app", "device_id"),
+    # Readings and events hold this key without a foreign key: a removed device's key must never be
+    # given to another one, and SQLite alone would do that.
+    sqlite_autoincrement=True,
 )
 
 device_credentials = Table(
     "device_credentials",
     metadata,
     Column("id", BigKey, primary_key=True),
-    Column("device", BigKey, ForeignKey("devices.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column(
+        "device", BigKey, ForeignKey("devices.id", ondelete="CASCADE"), nullable=False, index=True
+    ),
     Column("token_hash", String(64), nullable=False, unique=True),  # SHA-256, hexadecimal
     Column("expires_at", Instant),
     Column("revoked_at", Instant),
