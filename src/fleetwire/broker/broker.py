@@ -19,6 +19,7 @@ from fleetwire.broker.grants import Grant
 from fleetwire.broker.link import InboundTicket, Link
 from fleetwire.broker.retained import RetainedMessages
 from fleetwire.broker.session import (
+    QOS0_UNKNOWABLE,
     WAIT_PUBACK,
     WAIT_PUBCOMP,
     WAIT_PUBREC,
@@ -654,7 +655,7 @@ class Broker:
                 now,
             )
         if not acknowledging:
-            receipt.lost("the device subscribed with QoS 0, so delivery cannot be known")
+            receipt.lost(QOS0_UNKNOWABLE)
         return True
 
 

@@ -13,6 +13,9 @@ WAIT_PUBREC = 2
 WAIT_PUBCOMP = 3
 
 
+QOS0_UNKNOWABLE = "the device subscribed with QoS 0, so delivery cannot be known"
+
+
 class Receipt:
     """Tells whether the one it was sent to has acknowledged a message; it speaks once."""
 

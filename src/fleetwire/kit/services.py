@@ -248,13 +248,14 @@ class Commands(ABC):
         name: str,
         parameters: dict[str, Any],
         *,
-        payload: bytes,
+        payload: bytes | None = None,
         expires_in_s: float = 60.0,
         idempotency_key: str | None = None,
     ) -> CommandRecord:
         """Store a command as queued; it is published when the device is there.
 
-        `payload` are the bytes the device reads on the app's command topic. A repeated
+        `payload` are the bytes the device reads; None = as the app's `command_payload` makes them.
+        A repeated
         `idempotency_key` returns the first command and sends nothing.
         """
 

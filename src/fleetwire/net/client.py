@@ -178,6 +178,10 @@ class MQTTClient(asyncio.Protocol):
             raise UnreachableError(f"{where} and we agree on no TLS: {reason}", "tls") from None
         except ConnectionRefusedError:
             raise UnreachableError(f"Nothing listens at {where}", "refused") from None
+        except ConnectionError:  # reset, before there was a connection
+            cause = "closed" if tls is None else "tls"
+            agreed = "" if tls is None else " instead of agreeing on TLS"
+            raise UnreachableError(f"{where} closed the connection{agreed}", cause) from None
         except socket.gaierror:
             raise UnreachableError(f"The name {host!r} is not known", "name") from None
         except OSError as error:

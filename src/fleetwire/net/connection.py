@@ -13,6 +13,7 @@ import time
 import structlog
 
 from fleetwire.broker.broker import Opened
+from fleetwire.broker.grants import Grant
 from fleetwire.broker.link import Link
 from fleetwire.broker.session import Session
 from fleetwire.errors import FleetwireError
@@ -173,6 +174,26 @@ class MQTTConnection(asyncio.Protocol, Link):
         offer = Offer(
             client_id, connect.username, connect.password, self.remote, self.anonymous_allowed
         )
+        grant = await self._ask(connect, offer)
+        known = self.server.broker.sessions.get(client_id)
+        if grant is not None and known is not None and known.link is not None:
+            pause_s = self.server.takeover_pause_s(client_id)
+            if pause_s:
+                log.warning("client id fought over", client_id=client_id, remote=self.remote)
+                await asyncio.sleep(pause_s)
+                grant = await self._ask(connect, offer)  # it may have been revoked meanwhile
+        if grant is None:
+            return
+        if self.closed or self.transport is None or self.transport.is_closing():
+            return
+        opened = self.server.broker.open(self, connect, client_id, grant, time.time_ns() // 1000)
+        if opened.session is None:
+            self._refuse_connect(client_id, opened.reason, opened.reason_code)
+            return
+        self._accept(connect, opened, assigned)
+
+    async def _ask(self, connect: Connect, offer: Offer) -> Grant | None:
+        """Return what the client may do; None if it may not connect, and then it has been told."""
         try:
             grant = await self.server.authenticator.authenticate(offer)
             if connect.will is not None and not grant.may_publish(connect.will.topic_name):
@@ -180,25 +201,12 @@ class MQTTConnection(asyncio.Protocol, Link):
                     f"{grant.identity} may not publish its Will to this topic", c.NOT_AUTHORIZED
                 )
         except RefusedError as error:
-            self._refuse_connect(client_id, error.reason, error.reason_code)
-            return
+            self._refuse_connect(offer.client_id, error.reason, error.reason_code)
+            return None
         except FleetwireError as error:
-            self._refuse_connect(client_id, str(error), c.SERVER_UNAVAILABLE)
-            return
-        broker = self.server.broker
-        known = broker.sessions.get(client_id)
-        if known is not None and known.link is not None:
-            pause_s = self.server.takeover_pause_s(client_id)
-            if pause_s:
-                log.warning("client id fought over", client_id=client_id, remote=self.remote)
-                await asyncio.sleep(pause_s)
-        if self.closed or self.transport is None or self.transport.is_closing():
-            return
-        opened = broker.open(self, connect, client_id, grant, time.time_ns() // 1000)
-        if opened.session is None:
-            self._refuse_connect(client_id, opened.reason, opened.reason_code)
-            return
-        self._accept(connect, opened, assigned)
+            self._refuse_connect(offer.client_id, str(error), c.SERVER_UNAVAILABLE)
+            return None
+        return grant
 
     def _accept(self, connect: Connect, opened: Opened, assigned: str) -> None:
         session = opened.session

@@ -17,6 +17,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, CursorResult, Engine, create_engine, event
@@ -207,10 +208,8 @@ class Database:
 
     def _report(self, jobs: list[_Job]) -> None:
         assert self._loop is not None
-        try:
+        with suppress(RuntimeError):  # the loop has gone, and with it those who waited
             self._loop.call_soon_threadsafe(_resolve, jobs)
-        except RuntimeError:
-            pass  # the loop has gone, and with it those who waited
 
 
 def _resolve(jobs: list[_Job]) -> None:
@@ -227,7 +226,7 @@ def _resolve(jobs: list[_Job]) -> None:
 
 
 def _is_fault_of_the_statement(error: DBAPIError) -> bool:
-    """Say whether the work is wrong (a constraint, a type) rather than the database away or full."""
+    """Say whether the work is wrong (a constraint, a type), not the database away or full."""
     return type(error).__name__ in (
         "IntegrityError",
         "DataError",

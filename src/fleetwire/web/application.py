@@ -61,7 +61,7 @@ def _describe_security(app: FastAPI) -> None:
         schemes["bearer"] = {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
         for route in app.routes:
             if isinstance(route, APIRoute) and _asks_who(route.dependant):
-                for method in route.methods:
+                for method in route.methods or ():
                     operation = document["paths"].get(route.path, {}).get(method.lower())
                     if operation is not None:
                         operation["security"] = [{"bearer": []}]

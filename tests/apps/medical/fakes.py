@@ -37,6 +37,7 @@ from fleetwire.kit import (
     Telemetry,
     UnauthenticatedError,
 )
+from fleetwire.kit.app import flat_command
 
 ALICE = Caller("account:1", 1, frozenset({"device.read", "telemetry.read"}), email="alice@x")
 AT = 1_769_860_800_000_000  # 2026-01-31T12:00:00Z
@@ -211,6 +212,7 @@ class FakeCommands(Commands):
         parameters: dict[str, Any],
         **more: Any,
     ) -> CommandRecord:
+        flat_command(name, parameters)  # as the real one: it refuses what it cannot write
         self.sent.append({"name": name, "parameters": parameters, **more})
         return self.record("queued")
 

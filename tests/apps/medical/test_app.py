@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from fleetwire.apps.medical import app, command_payload, configure
+from fleetwire.apps.medical import app, configure
 from fleetwire.kit import InvalidValueError, SettingsError
 
 
@@ -44,8 +44,7 @@ def test_two_equal_topics_are_a_set_up_mistake() -> None:
 
 
 def test_a_command_is_flat() -> None:
-    assert app.command_payload is command_payload
-    payload = command_payload("start_monitoring", {"interval": 30, "duration": 3600})
+    payload = app.command_payload("start_monitoring", {"interval": 30, "duration": 3600})
     assert msgspec.json.decode(payload) == {
         "command": "start_monitoring",
         "interval": 30,
@@ -55,5 +54,5 @@ def test_a_command_is_flat() -> None:
 
 def test_a_parameter_cannot_replace_the_command() -> None:
     with pytest.raises(InvalidValueError) as caught:
-        command_payload("stop", {"command": "start"})
+        app.command_payload("stop", {"command": "start"})
     assert caught.value.field == "parameters.command"

@@ -3,7 +3,6 @@
 from typing import Any
 
 import httpx
-import msgspec
 import pytest
 
 from fleetwire.kit import RecentMessage
@@ -265,7 +264,7 @@ async def test_a_command_is_accepted_and_flat_on_the_wire(
         "timeline": [{"state": "queued", "reason": None, "at": ISO}],
     }
     (sent,) = fakes.commands.sent
-    assert msgspec.json.decode(sent["payload"]) == {"command": "start", "interval": 30}
+    assert (sent["name"], sent["parameters"]) == ("start", {"interval": 30})
     assert (sent["expires_in_s"], sent["idempotency_key"]) == (60.0, "k")
     assert fakes.commands.waited_s is None
 

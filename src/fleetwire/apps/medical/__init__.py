@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 from fleetwire.apps.medical import endpoints, handlers, health, messages, realtime
-from fleetwire.apps.medical.commands import command_payload
 from fleetwire.apps.medical.topics import Topics
 from fleetwire.kit import App, Listener
 
@@ -24,7 +23,6 @@ def configure(settings: Mapping[str, str]) -> App:
         publishes=[topics.data, topics.status],
         subscribes=[topics.commands],
         command_topic=topics.commands,
-        command_payload=command_payload,
         migrations="fleetwire.apps.medical:migrations/versions",
         readings_event=handlers.DATA_EVENT,
         readings_topic=topics.data,
@@ -40,4 +38,4 @@ def configure(settings: Mapping[str, str]) -> App:
 
 app = configure({})
 
-__all__ = ["app", "command_payload", "configure"]
+__all__ = ["app", "configure"]

@@ -8,7 +8,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Response, status
 
-from fleetwire.apps.medical.commands import command_payload
 from fleetwire.apps.medical.schemas import (
     Aggregate,
     BucketView,
@@ -216,14 +215,12 @@ async def send_command(
     """Send a command. 202 with its record, or with `wait` 200 with its outcome."""
     wait_s = 0.0 if wait is None else min(parse_duration(wait, "wait"), MAX_WAIT_S)
     expires_in_s = EXPIRES_IN_S if expires_in is None else parse_duration(expires_in, "expires_in")
-    payload = command_payload(body.command, body.parameters)
     device = await devices.get(caller, APP, device_id)
     command = await commands.send(
         caller,
         device,
         body.command,
         body.parameters,
-        payload=payload,
         expires_in_s=expires_in_s,
         idempotency_key=idempotency_key,
     )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence as SequenceOf
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Connection, func, select
 
 from fleetwire.features.telemetry.tables import metrics, readings
 from fleetwire.features.telemetry.values import EXACT, FLAG_OUT_OF_RANGE, KIND_NUMBER, encode_value
@@ -33,10 +33,11 @@ class ReadingSink(Sink):
         self.stored = 0
         self.repeated = 0
 
-    def load(self, tx: Transaction) -> None:
-        """Learn the metrics that are stored already."""
-        for row in tx.execute(select(metrics.c.id, metrics.c.name, metrics.c.unit)):
+    def load(self, connection: Connection) -> int:
+        """Learn the metrics that are stored already; return the newest reading's cursor, or 0."""
+        for row in connection.execute(select(metrics.c.id, metrics.c.name, metrics.c.unit)):
             self._metric_ids[(row.name, row.unit)] = row.id
+        return connection.scalar(select(func.max(readings.c.id))) or 0
 
     def write(
         self, tx: Transaction, items: SequenceOf[tuple[Effect, Accepted]], sequence: Sequence

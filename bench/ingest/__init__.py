@@ -1,0 +1,1 @@
+"""How fast, how late and how completely messages are stored before they are acknowledged."""

@@ -1,0 +1,113 @@
+"""Measure durable ingest: `python -m bench.ingest`, or `make bench`. See bench/README.md."""
+
+import argparse
+import os
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+from bench.ingest import mosquitto, report
+from bench.ingest.load import Generator, LoadError, build
+from bench.ingest.plan import QUICK, Kept, Outcome, Plan, carry_out, compare, flush_ms
+from tests.house import House, HouseError, Login
+
+BUILD_FOLDER = Path(__file__).resolve().parent.parent.parent / "build"
+
+
+def main() -> int:
+    """Return 0 if everything acknowledged is stored once, 1 if not, 2 if the run failed."""
+    arguments = _parse()
+    console = Console()
+    plan = QUICK if arguments.quick else Plan()
+    if arguments.seconds is not None:
+        plan = replace(plan, seconds=arguments.seconds)
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        build()
+        with tempfile.TemporaryDirectory(prefix="bench-", dir=arguments.folder) as folder:
+            return _measure(console, plan, Path(folder), arguments)
+    except (LoadError, HouseError) as error:
+        console.print(f"The run failed: {error}", markup=False)
+        return 2
+
+
+def _measure(console: Console, plan: Plan, folder: Path, arguments: argparse.Namespace) -> int:
+    cores = sorted(os.sched_getaffinity(0))
+    server_cores, load_cores = ({cores[0]}, {cores[1]}) if len(cores) > 1 else (None, None)
+    if server_cores is None:
+        console.print("One core only: the server and the load generator share it.")
+    console.print(f"One durable write of 4 KiB takes {flush_ms(folder):.2f} ms here.")
+
+    profile = folder / "profile" if arguments.profile else None
+    ours, kept = _measure_fleetwire(plan, folder, server_cores, load_cores, profile)
+    peer: Outcome | None = None
+    peer_name = "Mosquitto (not installed)"
+    program = mosquitto.find()
+    if program is not None and profile is None:
+        with mosquitto.running(program, folder, server_cores) as broker:
+            peer_name = f"Mosquitto {broker.version}"
+            logins = [Login(f"bench-{n}", "-") for n in range(plan.connections)]
+            generator = Generator(folder, broker.port, broker.pid, logins, load_cores)
+            peer = carry_out(plan, generator)
+
+    if profile is not None:
+        console.print("Under the profiler everything is several times slower.")
+        report.print_profile(console, profile)
+    report.print_table(console, plan, ours, peer, peer_name)
+    report.print_completeness(console, kept)
+    if arguments.json:
+        sys.stdout.write(report.as_json(plan, ours, peer, peer_name, kept) + "\n")
+    return 0 if all(load.complete for load in kept) else 1
+
+
+def _measure_fleetwire(
+    plan: Plan,
+    folder: Path,
+    server_cores: set[int] | None,
+    load_cores: set[int] | None,
+    profile: Path | None,
+) -> tuple[Outcome, list[Kept]]:
+    environment = {"FLEETWIRE_PROFILE": str(profile)} if profile is not None else {}
+    house = House(folder, cores=server_cores, environment=environment)
+    try:
+        house.start()
+        # Each client is a device with a credential and topics of its own.
+        count = max(plan.connections, plan.publishers)
+        logins = [house.register_device(f"bench-{n}") for n in range(count)]
+        generator = Generator(folder, house.mqtt_port, house.pid, logins, load_cores)
+        outcome = carry_out(plan, generator)
+        house.stop()
+        kept = [
+            compare(house, "saturated", outcome.saturated),
+            compare(house, "paced", outcome.paced),
+        ]
+        return outcome, kept
+    finally:
+        house.close()
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.ingest",
+        description="Durable ingest on one core: a fresh server, devices with credentials, QoS 1.",
+    )
+    parser.add_argument("--seconds", type=float, help="length of each load (10)")
+    parser.add_argument("--quick", action="store_true", help="a few seconds: does it work at all?")
+    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
+    parser.add_argument(
+        "--profile", action="store_true", help="say where the event loop's time goes"
+    )
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=BUILD_FOLDER,
+        help="where the data goes; its disk decides how long a commit takes (build/)",
+    )
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,371 @@
+"""The `fleetwire` command: what there is, with examples; what it does is imported on demand."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fleetwire.errors import FleetwireError, SettingsError
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="fleetwire",
+    help="""The device backend in one process: MQTT broker, device registry, durable telemetry,
+    commands, REST and live events.
+
+    Settings come from fleetwire.toml, .env, the environment (FLEETWIRE_*) and these options; what
+    comes later wins. Try [bold]fleetwire serve[/], then [bold]fleetwire doctor[/].""",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+devices_app = typer.Typer(
+    help="List and register devices on a running server.", no_args_is_help=True
+)
+app.add_typer(devices_app, name="devices")
+
+DataDir = Annotated[
+    Path | None, typer.Option(help="Where everything is kept.", show_default="./data")
+]
+Bind = Annotated[
+    str | None,
+    typer.Option(
+        help="Address to listen on. On loopback clients may connect without a password; on any "
+        "other, never.",
+        show_default="127.0.0.1",
+    ),
+]
+HttpPort = Annotated[int | None, typer.Option(help="REST; 0 = any free.", show_default="8000")]
+MqttPort = Annotated[int | None, typer.Option(help="MQTT; 0 = any free.", show_default="1883")]
+MqttWsPort = Annotated[
+    int | None, typer.Option(help="MQTT over WebSocket; 0 = any free.", show_default="9001")
+]
+Apps = Annotated[
+    str | None,
+    typer.Option(help="Apps to run, with commas between them.", show_default="all installed"),
+]
+AppPort = Annotated[
+    list[str] | None,
+    typer.Option(metavar="APP=PORT", help="Port of an app's listener; may be repeated."),
+]
+Username = Annotated[str | None, typer.Option("--username", "-u", help="MQTT user name.")]
+Password = Annotated[str | None, typer.Option("--password", "-P", help="MQTT password.")]
+Host = Annotated[str | None, typer.Option("--host", "-h", help="Broker; as the settings say.")]
+Port = Annotated[int | None, typer.Option("--port", "-p", help="Its port.")]
+ClientId = Annotated[str, typer.Option("--client-id", "-i", help="Empty: the broker names us.")]
+Qos = Annotated[int, typer.Option("--qos", "-q", min=0, max=2, help="0, 1 or 2.")]
+Url = Annotated[
+    str | None, typer.Option(help="Root of the server.", show_default="http://127.0.0.1:8000")
+]
+Token = Annotated[str | None, typer.Option(help="Access token.", show_default="FLEETWIRE_TOKEN")]
+
+
+def _settings(**overrides: Any) -> Any:
+    from fleetwire.settings import load
+
+    app_port = overrides.pop("app_port", None)
+    if app_port:
+        overrides["app_ports"] = ",".join(app_port)
+    return load({name: value for name, value in overrides.items() if value is not None})
+
+
+def _http_url(settings: Any, url: str | None) -> str:
+    from fleetwire.settings import reachable_at
+
+    if url is not None:
+        return url
+    host = reachable_at(settings.bind)
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.http_port}"
+
+
+@app.command()
+def serve(
+    data_dir: DataDir = None,
+    bind: Bind = None,
+    http_port: HttpPort = None,
+    mqtt_port: MqttPort = None,
+    mqtt_ws_port: MqttWsPort = None,
+    apps: Apps = None,
+    app_port: AppPort = None,
+    demo: Annotated[bool | None, typer.Option("--demo", help="Add demonstration data.")] = None,
+    log_level: Annotated[
+        str | None, typer.Option(help="debug, info, warning or error.", show_default="info")
+    ] = None,
+) -> None:
+    """Run the server until Ctrl-C or SIGTERM.
+
+    [dim]fleetwire serve[/]
+
+    [dim]fleetwire serve --data-dir /var/lib/fleetwire --bind 0.0.0.0 --app-port medical=8104[/]
+    """
+    settings = _settings(
+        data_dir=data_dir,
+        bind=bind,
+        http_port=http_port,
+        mqtt_port=mqtt_port,
+        mqtt_ws_port=mqtt_ws_port,
+        apps=apps,
+        app_port=app_port,
+        demo=demo,
+        log_level=log_level,
+    )
+    from fleetwire.runtime.lifecycle import serve
+
+    raise typer.Exit(serve(settings))
+
+
+@app.command()
+def doctor(
+    data_dir: DataDir = None,
+    bind: Bind = None,
+    http_port: HttpPort = None,
+    mqtt_port: MqttPort = None,
+    mqtt_ws_port: MqttWsPort = None,
+    apps: Apps = None,
+    app_port: AppPort = None,
+    username: Annotated[
+        str | None, typer.Option("--username", "-u", help="Try this MQTT credential, too.")
+    ] = None,
+    password: Password = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+) -> None:
+    """Check everything and say in words what is wrong and what to do.
+
+    Works whether the server runs or not. Exit status 0: all is well; 1: something is wrong.
+
+    [dim]fleetwire doctor[/]
+
+    [dim]fleetwire doctor -u bp-001 -P 1f0c…   (is this device's credential good?)[/]
+
+    [dim]MQTT_BROKER_URL=mqtts://me:secret@broker.example.org fleetwire doctor[/]
+    """
+    from fleetwire.cli.doctor import run
+
+    def settings() -> Any:
+        return _settings(
+            data_dir=data_dir,
+            bind=bind,
+            http_port=http_port,
+            mqtt_port=mqtt_port,
+            mqtt_ws_port=mqtt_ws_port,
+            apps=apps,
+            app_port=app_port,
+        )
+
+    raise typer.Exit(run(settings, username, password, as_json=as_json))
+
+
+@app.command()
+def publish(
+    topic: Annotated[str, typer.Argument(help="Topic name.")],
+    payload: Annotated[str, typer.Argument(help="Text, @file, or - for standard input.")],
+    qos: Qos = 1,
+    retain: Annotated[bool, typer.Option("--retain", "-r", help="Keep for subscribers.")] = False,
+    username: Username = None,
+    password: Password = None,
+    host: Host = None,
+    port: Port = None,
+    client_id: ClientId = "",
+) -> None:
+    """Publish one message and wait for its acknowledgement.
+
+    [dim]fleetwire publish devices/bp-001/data '{"metric_type":"heart_rate","value":72}'[/]
+
+    [dim]fleetwire publish devices/bp-001/data @reading.json -u bp-001 -P 1f0c…[/]
+    """
+    from fleetwire.cli import messages
+
+    target = messages.Target.of(_settings(), host, port, username, password, client_id)
+    content = messages.read_payload(payload)
+    raise typer.Exit(messages.publish(target, topic, content, qos, retain))
+
+
+@app.command()
+def subscribe(
+    topic_filters: Annotated[list[str], typer.Argument(help="Topic filters.")],
+    qos: Qos = 1,
+    count: Annotated[int | None, typer.Option("--count", "-C", min=1, help="End after.")] = None,
+    timeout: Annotated[
+        str | None, typer.Option("--timeout", "-W", help="End after so long: 10s, 5m.")
+    ] = None,
+    username: Username = None,
+    password: Password = None,
+    host: Host = None,
+    port: Port = None,
+    client_id: ClientId = "",
+) -> None:
+    """Write a line with topic and payload for each message.
+
+    [dim]fleetwire subscribe 'devices/#'[/]
+
+    [dim]fleetwire subscribe devices/bp-001/commands -u bp-001 -P 1f0c… --count 1 --timeout 1m[/]
+    """
+    from fleetwire.cli import messages
+    from fleetwire.kit.durations import parse_duration
+
+    timeout_s = None if timeout is None else parse_duration(timeout, "--timeout")
+    target = messages.Target.of(_settings(), host, port, username, password, client_id)
+    raise typer.Exit(messages.subscribe(target, topic_filters, qos, count, timeout_s))
+
+
+@app.command()
+def simulate(
+    family: Annotated[str, typer.Argument(help="Which devices: medical.")],
+    devices: Annotated[int, typer.Option(min=1, max=10_000, help="How many.")] = 10,
+    rate: Annotated[
+        float, typer.Option(min=0.01, max=1000, help="Messages a second, per device.")
+    ] = 1.0,
+    duration: Annotated[str, typer.Option(help="How long: 30s, 5m, 1h.")] = "30s",
+    seed: Annotated[int, typer.Option(help="The same seed sends the same values.")] = 1,
+    url: Annotated[
+        str | None,
+        typer.Option(help="The app's listener.", show_default="http://127.0.0.1:8004"),
+    ] = None,
+    platform_url: Annotated[
+        str | None,
+        typer.Option(help="The platform's listener.", show_default="http://127.0.0.1:8000"),
+    ] = None,
+    token: Token = None,
+    username: Annotated[str | None, typer.Option(help="Sign in as.")] = None,
+    password: Annotated[str | None, typer.Option(help="With this password.")] = None,
+    host: Host = None,
+    port: Port = None,
+) -> None:
+    """Drive virtual devices: register them, connect each, send plausible readings.
+
+    Each device has at most one message under way, so acknowledgement times are the server's own.
+    Devices are called sim-0001 and so on; those of an earlier run are used again.
+
+    [dim]fleetwire simulate medical --devices 50 --rate 2 --duration 1m --username admin[/]
+    """
+    from fleetwire.cli import simulate as simulation
+    from fleetwire.kit.durations import parse_duration
+
+    if family != "medical":
+        raise typer.BadParameter(f"there are no virtual {family!r} devices; try medical")
+    settings = _settings()
+    plan = simulation.Plan(
+        devices=devices,
+        rate=rate,
+        duration_s=parse_duration(duration, "--duration"),
+        seed=seed,
+        url=url or simulation.app_url(settings),
+        platform_url=_http_url(settings, platform_url),
+        host=host,
+        port=port or settings.mqtt_port,
+        topics=settings.environment,
+    )
+    sign_in = simulation.SignIn(token or settings.client.token, username, password)
+    raise typer.Exit(simulation.run(plan, sign_in))
+
+
+@app.command()
+def login(
+    username: Annotated[str, typer.Argument(help="User name or e-mail.")] = "admin",
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read the password from standard input.")
+    ] = False,
+    url: Url = None,
+) -> None:
+    """Sign in and write an access token.
+
+    [dim]export FLEETWIRE_TOKEN=$(fleetwire login admin)[/]
+    """
+    from getpass import getpass
+
+    from fleetwire.cli.console import say
+    from fleetwire.cli.rest import RestClient
+
+    client = RestClient(_http_url(_settings(), url))
+    password = sys.stdin.readline().rstrip("\n") if password_stdin else getpass()
+    say(client.login(username, password))
+
+
+@devices_app.command("list")
+def list_devices(url: Url = None, token: Token = None) -> None:
+    """List the devices with their presence.
+
+    [dim]fleetwire devices list[/]
+    """
+    from fleetwire.cli import devices
+    from fleetwire.cli.rest import RestClient
+
+    settings = _settings()
+    devices.show(RestClient(_http_url(settings, url), token or settings.client.token))
+
+
+@devices_app.command("register")
+def register_device(
+    device_id: Annotated[str, typer.Argument(help="The device's own name.")],
+    type: Annotated[str, typer.Option("--type", "-t", help="Such as pulse_oximeter.")],
+    family: Annotated[str, typer.Option("--app", help="The app it belongs to.")] = "medical",
+    attribute: Annotated[
+        list[str] | None,
+        typer.Option("--attribute", "-a", metavar="NAME=VALUE", help="May be repeated."),
+    ] = None,
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """Register a device and show its MQTT credential, this once.
+
+    [dim]fleetwire devices register bp-001 --type blood_pressure_monitor -a patient_id=P-1001[/]
+    """
+    from fleetwire.cli import devices
+    from fleetwire.cli.rest import RestClient
+
+    settings = _settings()
+    client = RestClient(_http_url(settings, url), token or settings.client.token)
+    devices.register(client, family, device_id, type, attribute or [])
+
+
+@app.command()
+def migrate(data_dir: DataDir = None, apps: Apps = None) -> None:
+    """Bring the database to this version's form; `serve` does so by itself.
+
+    [dim]fleetwire migrate --data-dir /var/lib/fleetwire[/]
+    """
+    from fleetwire.cli.migrate import run
+
+    run(_settings(data_dir=data_dir, apps=apps))
+
+
+@app.command()
+def version() -> None:
+    """Write the version."""
+    import importlib.metadata
+
+    from fleetwire.cli.console import say
+
+    say(importlib.metadata.version("fleetwire"))
+
+
+def main() -> None:
+    """Run the command line. A failure is one line on standard error and an exit status."""
+    try:
+        app()
+    except SettingsError as error:
+        status = _fail(error, EXIT_USAGE)
+    except FleetwireError as error:
+        status = _fail(error, EXIT_FAILED)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        sys.stderr.close()
+        status = EXIT_FAILED
+    except KeyboardInterrupt:
+        status = EXIT_INTERRUPTED
+    else:
+        status = 0
+    sys.exit(status)
+
+
+def _fail(error: FleetwireError, status: int) -> int:
+    sys.stderr.write(f"fleetwire: {error}\n")
+    return status
+
+
+if __name__ == "__main__":
+    main()

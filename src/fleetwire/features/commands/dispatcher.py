@@ -1,0 +1,253 @@
+"""Dispatcher: publishes queued commands to devices that listen, and hears what became of them.
+
+Theory of operation. Everything here happens on the event loop, so the board is always right about
+what is under way; the rows follow through the journal. A device is looked at when a command was
+stored for it, when it begins to listen, when one of its commands was delivered, and a while after
+a loss. Its queued commands are then published in order of creation, at most board.WINDOW at a time.
+
+A command that was lost (its session ended before the PUBACK) is queued again and is published when
+the device listens again: a device may get a command twice, it never gets it after its deadline.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from fleetwire.broker.session import QOS0_UNKNOWABLE
+from fleetwire.errors import StoreUnavailableError
+from fleetwire.features.commands import repository
+from fleetwire.features.commands.board import Board, Command
+from fleetwire.features.commands.journal import Journal
+from fleetwire.features.commands.repository import Step
+from fleetwire.features.commands.states import DELIVERED, EXPIRED, QUEUED, SENT
+from fleetwire.net.clients import Downlink
+from fleetwire.store.database import Database
+
+log = structlog.get_logger("fleetwire.commands")
+
+READ_LIMIT = 64  # payloads in memory at a time; a payload has up to 64 kB
+LOOK_AGAIN_US = 5_000_000  # after a loss, if the device has not begun to listen since
+RETRY_S = 1.0
+LONGEST_SLEEP_S = 30.0  # the wall clock may be set while we sleep
+
+EXPIRED_BECAUSE = {
+    QUEUED: "the device was not there in time",
+    SENT: "the device did not confirm it in time",
+    DELIVERED: "the device did not answer in time",
+}
+
+
+class Dispatcher:
+    """Moves the commands on the board."""
+
+    def __init__(
+        self,
+        db: Database,
+        downlink: Downlink,
+        board: Board,
+        journal: Journal,
+        clock: Callable[[], int],
+    ) -> None:
+        self._db = db
+        self._downlink = downlink
+        self._board = board
+        self._journal = journal
+        self._clock = clock
+        self._ready: dict[int, None] = {}  # devices to look at, in order
+        self._wake = asyncio.Event()
+        self._timer = asyncio.Event()
+
+    def look_at(self, device: int) -> None:
+        """Publish what this device may be sent, soon."""
+        if self._board.publishable(device, self._clock()):
+            self._ready[device] = None
+            self._wake.set()
+
+    def listening(self, device: int) -> None:
+        """The device begins to listen: what was lost before need not wait any longer."""
+        for command in self._board.of_device(device):
+            command.not_before = 0
+        self.look_at(device)
+
+    def track(self, command: Command) -> None:
+        """Put a command on the board; its deadline counts from now on."""
+        self._board.add(command)
+        self._timer.set()
+
+    # --- publishing ---
+
+    async def run(self) -> None:
+        """Publish and expire, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._run_publishing())
+            tasks.create_task(self._run_clock())
+
+    async def _run_publishing(self) -> None:
+        while True:
+            await self._wake.wait()
+            try:
+                if self._journal.is_full:
+                    await asyncio.sleep(RETRY_S)
+                else:
+                    await self.publish()
+            except StoreUnavailableError as error:
+                log.warning("commands wait for the database", reason=str(error))
+                await asyncio.sleep(RETRY_S)
+
+    async def publish(self) -> None:
+        """Publish what the devices that were to be looked at may be sent, a few at a time.
+
+        Raises StoreUnavailableError; then nothing was published.
+        """
+        devices: list[int] = []
+        chosen: list[Command] = []
+        while self._ready and len(chosen) < READ_LIMIT:
+            device = next(iter(self._ready))
+            del self._ready[device]
+            devices.append(device)
+            chosen += self._board.publishable(device, self._clock())
+        if not self._ready:
+            self._wake.clear()
+        ids = [command.id for command in chosen]
+        try:
+            payloads = await self._db.read(lambda connection: repository.payloads(connection, ids))
+        except StoreUnavailableError:
+            self._ready = dict.fromkeys(devices) | self._ready
+            self._wake.set()
+            raise
+        away: set[int] = set()
+        for command in chosen:
+            # Much may have happened while the payloads were read.
+            if (
+                command in self._board
+                and command.state == QUEUED
+                and not command.is_held
+                and command.device not in away
+                and command.expires_at > self._clock()
+                and not self._send(command, payloads[command.id])
+            ):
+                away.add(command.device)
+        for device in devices:
+            if device not in away:
+                self.look_at(device)
+
+    def _send(self, command: Command, payload: bytes) -> bool:
+        attempt = _Attempt(self, command, command.attempts + 1)
+        if not self._downlink.send_to_device(
+            command.device,
+            command.topic,
+            payload,
+            expires_at=command.expires_at,
+            delivered=attempt.delivered,
+            lost=attempt.lost,
+        ):
+            return False
+        command.attempts = attempt.number
+        command.state = SENT
+        command.is_unconfirmed = attempt.early_loss == QOS0_UNKNOWABLE
+        reason = attempt.early_loss if command.is_unconfirmed else None
+        self._note(command, SENT, reason, attempts=attempt.number)
+        attempt.settle()
+        return True
+
+    # --- what became of it ---
+
+    def delivered(self, command: Command, attempt: int) -> None:
+        """The device's PUBACK came."""
+        if attempt == command.attempts and command.state == SENT and command in self._board:
+            command.state = DELIVERED
+            if not command.answers:
+                self._board.remove(command.id)
+        # Noted also where it comes too late; the journal knows what to make of it.
+        self._note(command, DELIVERED, None)
+        self.look_at(command.device)
+
+    def lost(self, command: Command, attempt: int, reason: str) -> None:
+        """The device's PUBACK will not come any more."""
+        if attempt != command.attempts or command.state != SENT or command not in self._board:
+            return
+        if command.is_unconfirmed:
+            return
+        now = self._clock()
+        if command.expires_at <= now:
+            self.expire(command)
+            return
+        command.state = QUEUED
+        command.not_before = now + LOOK_AGAIN_US
+        self._board.look_at(command, command.not_before)
+        self._timer.set()
+        self._note(command, QUEUED, reason)
+
+    def expire(self, command: Command) -> None:
+        """The deadline has passed."""
+        reason = EXPIRED_BECAUSE[command.state]
+        self._board.remove(command.id)
+        command.state = EXPIRED
+        self._note(command, EXPIRED, reason)
+        self.look_at(command.device)
+
+    def _note(self, command: Command, state: str, reason: str | None, *, attempts: int = 0) -> None:
+        step = Step(command.id, state, reason, self._clock(), attempts)
+        self._journal.add(command, step)
+
+    # --- time ---
+
+    async def _run_clock(self) -> None:
+        while True:
+            self._timer.clear()
+            self.check_deadlines()
+            due_at = self._board.next_due_at
+            sleep_s = LONGEST_SLEEP_S
+            if due_at is not None:
+                sleep_s = min(max((due_at - self._clock()) / 1e6, 0.001), LONGEST_SLEEP_S)
+            try:
+                async with asyncio.timeout(sleep_s):
+                    await self._timer.wait()
+            except TimeoutError:
+                pass
+
+    def check_deadlines(self) -> None:
+        """Expire what is past its deadline; look again at what was lost a while ago."""
+        now = self._clock()
+        for command in self._board.take_due(now):
+            if command.state not in EXPIRED_BECAUSE:
+                continue  # still being stored; that ends with a look at the deadline
+            if command.expires_at <= now:
+                self.expire(command)
+            else:
+                self.look_at(command.device)
+
+
+class _Attempt:
+    """One publication of one command: keeps what is told during the call until after it."""
+
+    __slots__ = ("_command", "_dispatcher", "_is_sending", "_was_delivered", "early_loss", "number")
+
+    def __init__(self, dispatcher: Dispatcher, command: Command, number: int) -> None:
+        self._dispatcher = dispatcher
+        self._command = command
+        self._is_sending = True
+        self._was_delivered = False
+        self.number = number
+        self.early_loss = ""
+
+    def delivered(self) -> None:
+        if self._is_sending:
+            self._was_delivered = True
+        else:
+            self._dispatcher.delivered(self._command, self.number)
+
+    def lost(self, reason: str) -> None:
+        if self._is_sending:
+            self.early_loss = reason
+        else:
+            self._dispatcher.lost(self._command, self.number, reason)
+
+    def settle(self) -> None:
+        """«Sent» is noted: say what came during the call."""
+        self._is_sending = False
+        if self._was_delivered:
+            self._dispatcher.delivered(self._command, self.number)
+        elif self.early_loss:
+            self._dispatcher.lost(self._command, self.number, self.early_loss)

@@ -1,0 +1,106 @@
+"""HTTP: devices of all apps, and their credentials."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, status
+
+from fleetwire.features.devices.schemas import (
+    Change,
+    CredentialRecordView,
+    CredentialRequest,
+    CredentialView,
+    DevicePage,
+    DeviceView,
+    RegisteredView,
+    Registration,
+)
+from fleetwire.kit.http import Asks, service
+from fleetwire.kit.instants import parse
+from fleetwire.kit.services import Devices
+
+router = APIRouter(prefix="/api/v1/devices", tags=["devices"])
+
+TheDevices = Annotated[Devices, service(Devices)]
+
+
+@router.post(
+    "",
+    status_code=status.HTTP_201_CREATED,
+    responses={409: {"description": "The device_id is taken in this app"}},
+)
+async def register(body: Registration, caller: Asks, devices: TheDevices) -> RegisteredView:
+    """Register a device. Its MQTT password is in this answer only."""
+    device, credential = await devices.register(
+        caller, body.app, body.device_id, body.type, name=body.name, attributes=body.attributes
+    )
+    return RegisteredView(device=DeviceView.of(device), credential=CredentialView.of(credential))
+
+
+@router.get("")
+async def list_devices(
+    caller: Asks,
+    devices: TheDevices,
+    app: str | None = None,
+    search: Annotated[
+        str | None, Query(max_length=200, description="occurs in device_id, name or type")
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+    cursor: str | None = None,
+) -> DevicePage:
+    """List the organisation's devices in the order of registration."""
+    page = await devices.list(caller, app, search=search, limit=limit, cursor=cursor)
+    return DevicePage(
+        items=[DeviceView.of(device) for device in page.items], next_cursor=page.next_cursor
+    )
+
+
+@router.get("/{app}/{device_id}")
+async def read_device(app: str, device_id: str, caller: Asks, devices: TheDevices) -> DeviceView:
+    """Return one device with what it reported and whether it is there."""
+    return DeviceView.of(await devices.get(caller, app, device_id))
+
+
+@router.patch("/{app}/{device_id}")
+async def change_device(
+    app: str, device_id: str, body: Change, caller: Asks, devices: TheDevices
+) -> DeviceView:
+    """Change what is sent; a null attribute is removed."""
+    device = await devices.update(
+        caller, app, device_id, name=body.name, type=body.type, attributes=body.attributes
+    )
+    return DeviceView.of(device)
+
+
+@router.delete("/{app}/{device_id}", status_code=status.HTTP_204_NO_CONTENT)
+async def delete_device(app: str, device_id: str, caller: Asks, devices: TheDevices) -> None:
+    """Remove a device: its credentials are revoked, its connections closed."""
+    await devices.delete(caller, app, device_id)
+
+
+@router.post("/{app}/{device_id}/credentials", status_code=status.HTTP_201_CREATED)
+async def issue_credential(
+    app: str, device_id: str, body: CredentialRequest, caller: Asks, devices: TheDevices
+) -> CredentialView:
+    """Issue credentials beside the existing ones. The password is in this answer only."""
+    expires_at = None if body.expires_at is None else parse(body.expires_at, "expires_at")
+    credential = await devices.issue_credential(caller, app, device_id, expires_at=expires_at)
+    return CredentialView.of(credential)
+
+
+@router.get("/{app}/{device_id}/credentials")
+async def list_credentials(
+    app: str, device_id: str, caller: Asks, devices: TheDevices
+) -> list[CredentialRecordView]:
+    """List a device's credentials, without their passwords."""
+    records = await devices.credentials(caller, app, device_id)
+    return [CredentialRecordView.of(record) for record in records]
+
+
+@router.delete(
+    "/{app}/{device_id}/credentials/{credential_id}", status_code=status.HTTP_204_NO_CONTENT
+)
+async def revoke_credential(
+    app: str, device_id: str, credential_id: int, caller: Asks, devices: TheDevices
+) -> None:
+    """Revoke credentials; what is connected with them is closed at once."""
+    await devices.revoke_credential(caller, app, device_id, credential_id)

@@ -1,0 +1,233 @@
+"""Devices and credentials as rows."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, or_, select, update
+
+from fleetwire.features.devices.tables import device_credentials, devices
+from fleetwire.kit.services import CredentialRecord, DeviceRecord
+from fleetwire.store.database import Transaction
+
+_columns = (
+    devices.c.id,
+    devices.c.app,
+    devices.c.device_id,
+    devices.c.organization_id,
+    devices.c.type,
+    devices.c.name,
+    devices.c.attributes,
+    devices.c.status,
+    devices.c.reported,
+    devices.c.connected,
+    devices.c.connected_reason,
+    devices.c.connected_since_at,
+    devices.c.last_seen_at,
+    devices.c.created_at,
+    devices.c.updated_at,
+)
+_credential_columns = (
+    device_credentials.c.id,
+    device_credentials.c.expires_at,
+    device_credentials.c.revoked_at,
+    device_credentials.c.last_used_at,
+    device_credentials.c.created_at,
+)
+
+
+def insert_device(
+    tx: Transaction,
+    *,
+    organization_id: int,
+    app: str,
+    device_id: str,
+    type: str,
+    name: str | None,
+    attributes: dict[str, Any],
+    status: str,
+    at: int,
+) -> DeviceRecord:
+    """Store a device. Raises IntegrityError if its name is taken."""
+    row = {
+        "organization_id": organization_id,
+        "app": app,
+        "device_id": device_id,
+        "type": type,
+        "name": name,
+        "attributes": attributes,
+        "status": status,
+        "reported": {},
+        "connected": False,
+        "created_at": at,
+        "updated_at": at,
+    }
+    return DeviceRecord(
+        id=_key(tx.execute(insert(devices).values(row)).inserted_primary_key),
+        organization_id=organization_id,
+        app=app,
+        device_id=device_id,
+        type=type,
+        name=name,
+        attributes=attributes,
+        status=status,
+        reported={},
+        connected=False,
+        connected_reason=None,
+        connected_since_at=None,
+        last_seen_at=None,
+        created_at=at,
+        updated_at=at,
+    )
+
+
+def find_device(connection: Connection, id: int) -> DeviceRecord | None:
+    """Return a device by key."""
+    row = connection.execute(select(*_columns).where(devices.c.id == id)).one_or_none()
+    return None if row is None else _record(row)
+
+
+def name_by_key(key: ColumnElement[int]) -> ColumnElement[str]:
+    """Return the expression, for other rooms' queries, of a device's name; "" if it was removed."""
+    name = select(devices.c.device_id).where(devices.c.id == key).scalar_subquery()
+    return func.coalesce(name, "")
+
+
+def keys_by_name(organization_id: int, device_id: str) -> Select[tuple[int]]:
+    """Return the query for the keys of an organisation's devices of this name, in any app."""
+    return select(devices.c.id).where(
+        devices.c.device_id == device_id, devices.c.organization_id == organization_id
+    )
+
+
+def list_devices(
+    connection: Connection,
+    *,
+    organization_id: int,
+    app: str | None,
+    attributes: dict[str, str],
+    search: str | None,
+    after_id: int,
+    limit: int,
+) -> list[DeviceRecord]:
+    """Return devices after this key, in the order they were registered."""
+    query = select(*_columns).where(
+        devices.c.organization_id == organization_id, devices.c.id > after_id
+    )
+    if app is not None:
+        query = query.where(devices.c.app == app)
+    for name, value in attributes.items():
+        query = query.where(devices.c.attributes[name].as_string() == value)
+    if search:
+        query = query.where(
+            or_(
+                devices.c.device_id.icontains(search, autoescape=True),
+                devices.c.name.icontains(search, autoescape=True),
+                devices.c.type.icontains(search, autoescape=True),
+            )
+        )
+    rows = connection.execute(query.order_by(devices.c.id).limit(limit))
+    return [_record(row) for row in rows]
+
+
+def update_device(tx: Transaction, id: int, changes: dict[str, Any]) -> None:
+    """Change columns of a device."""
+    tx.execute(update(devices).where(devices.c.id == id).values(changes))
+
+
+def delete_device(tx: Transaction, id: int) -> bool:
+    """Remove a device and its credentials; False if it is not there."""
+    tx.execute(delete(device_credentials).where(device_credentials.c.device == id))
+    return tx.execute(delete(devices).where(devices.c.id == id)).rowcount == 1
+
+
+def all_devices(connection: Connection) -> Sequence[Any]:
+    """Return what the registry holds of every device."""
+    return connection.execute(
+        select(
+            devices.c.id,
+            devices.c.app,
+            devices.c.device_id,
+            devices.c.organization_id,
+            devices.c.type,
+            devices.c.attributes,
+        ).order_by(devices.c.id)
+    ).all()
+
+
+def insert_credential(
+    tx: Transaction, *, device: int, token_hash: str, expires_at: int | None, at: int
+) -> int:
+    """Store a credential and return its key."""
+    row = {
+        "device": device,
+        "token_hash": token_hash,
+        "expires_at": expires_at,
+        "created_at": at,
+    }
+    return _key(tx.execute(insert(device_credentials).values(row)).inserted_primary_key)
+
+
+def count_usable_credentials(tx: Transaction, device: int, at: int) -> int:
+    """Return how many credentials of a device are neither revoked nor expired."""
+    return (
+        tx.connection.scalar(
+            select(func.count())
+            .select_from(device_credentials)
+            .where(
+                device_credentials.c.device == device,
+                device_credentials.c.revoked_at.is_(None),
+                or_(
+                    device_credentials.c.expires_at.is_(None), device_credentials.c.expires_at > at
+                ),
+            )
+        )
+        or 0
+    )
+
+
+def list_credentials(connection: Connection, device: int) -> list[CredentialRecord]:
+    """Return a device's credentials, oldest first."""
+    rows = connection.execute(
+        select(*_credential_columns)
+        .where(device_credentials.c.device == device)
+        .order_by(device_credentials.c.id)
+    )
+    return [CredentialRecord(*row) for row in rows]
+
+
+def all_credentials(connection: Connection) -> Sequence[Any]:
+    """Return what the registry holds of every credential."""
+    return connection.execute(
+        select(
+            device_credentials.c.id,
+            device_credentials.c.device,
+            device_credentials.c.token_hash,
+            device_credentials.c.expires_at,
+            device_credentials.c.revoked_at,
+        )
+    ).all()
+
+
+def revoke_credential(tx: Transaction, device: int, id: int, at: int) -> bool:
+    """Revoke a credential, once; False if the device has no such credential."""
+    known = tx.connection.scalar(
+        select(device_credentials.c.id).where(
+            device_credentials.c.id == id, device_credentials.c.device == device
+        )
+    )
+    if known is None:
+        return False
+    tx.execute(
+        update(device_credentials)
+        .where(device_credentials.c.id == id, device_credentials.c.revoked_at.is_(None))
+        .values(revoked_at=at)
+    )
+    return True
+
+
+def _key(inserted: Any) -> int:
+    return int(inserted[0])
+
+
+def _record(row: Any) -> DeviceRecord:
+    return DeviceRecord(*row)

@@ -1,0 +1,363 @@
+"""DeviceService: the registry's one writer.
+
+Every change is stored first; memory and live connections follow in the same order, after the
+commit. Each change leaves an audit record.
+"""
+
+import secrets
+from collections.abc import Collection, Sequence
+from hashlib import sha256
+from typing import Any
+
+from sqlalchemy.exc import IntegrityError
+
+from fleetwire.errors import ConflictError, InvalidValueError, NotFoundError, TooManyError
+from fleetwire.features.devices import repository
+from fleetwire.features.devices.registry import KnownCredential, Registry
+from fleetwire.features.devices.rules import (
+    MAX_NAME_CHARS,
+    MAX_STATUS_CHARS,
+    MAX_TYPE_CHARS,
+    check_attribute_name,
+    check_attributes,
+    check_device_id,
+    check_text,
+)
+from fleetwire.features.paging import check_limit, decode_cursor, encode_cursor
+from fleetwire.kit import instants
+from fleetwire.kit.device import Device
+from fleetwire.kit.services import (
+    Audit,
+    Caller,
+    Credential,
+    CredentialRecord,
+    DeviceRecord,
+    Devices,
+    Page,
+)
+from fleetwire.net.clients import Downlink
+from fleetwire.store.database import Database, Transaction
+
+TOKEN_BYTES = 32  # 256 random bits: not to be guessed, so a fast hash is enough to store it
+MAX_CREDENTIALS = 32  # usable ones of one device; enough to roll them over, not to fill memory
+MAX_SEARCH_CHARS = 200
+
+READ = "device.read"
+WRITE = "device.write"
+
+
+class DeviceService(Devices):
+    """Registers, shows, changes and removes devices and their credentials."""
+
+    def __init__(
+        self,
+        db: Database,
+        registry: Registry,
+        audit: Audit,
+        downlink: Downlink,
+        apps: Collection[str],
+    ) -> None:
+        self._db = db
+        self._registry = registry
+        self._audit = audit
+        self._downlink = downlink
+        self._apps = apps
+
+    async def load(self) -> None:
+        """Fill the registry from the database, before anybody asks it."""
+        devices, credentials = await self._db.read(
+            lambda connection: (
+                repository.all_devices(connection),
+                repository.all_credentials(connection),
+            )
+        )
+        for row in devices:
+            self._registry.add(Device(*row))
+        for row in credentials:
+            device = self._registry.by_id(row.device)
+            if device is not None:
+                self._registry.add_credential(
+                    KnownCredential(
+                        row.id, device, row.token_hash, row.expires_at or 0, row.revoked_at or 0
+                    )
+                )
+
+    def find(self, app: str, device_id: str) -> Device | None:
+        return self._registry.find(app, device_id)
+
+    async def register(
+        self,
+        caller: Caller,
+        app: str,
+        device_id: str,
+        type: str,
+        *,
+        name: str | None = None,
+        attributes: dict[str, Any] | None = None,
+        status: str = "inactive",
+    ) -> tuple[DeviceRecord, Credential]:
+        """Register a device and its first credential.
+
+        Raises ConflictError if the id is taken in this app, by whichever organisation.
+        """
+        caller.require(WRITE)
+        if app not in self._apps:
+            raise InvalidValueError(
+                f"app {app[:64]!r} is not one of {', '.join(sorted(self._apps))}", field="app"
+            )
+        check_device_id(device_id)
+        check_text(type, "type", MAX_TYPE_CHARS)
+        check_text(status, "status", MAX_STATUS_CHARS)
+        if name is not None:
+            check_text(name, "name", MAX_NAME_CHARS)
+        attributes = {k: v for k, v in (attributes or {}).items() if v is not None}
+        check_attributes(attributes)
+        token = secrets.token_hex(TOKEN_BYTES)
+
+        def work(tx: Transaction) -> tuple[DeviceRecord, int]:
+            at = instants.now()
+            try:
+                record = repository.insert_device(
+                    tx,
+                    organization_id=caller.organization_id,
+                    app=app,
+                    device_id=device_id,
+                    type=type,
+                    name=name,
+                    attributes=attributes,
+                    status=status,
+                    at=at,
+                )
+            except IntegrityError:
+                raise ConflictError(
+                    f"A device {device_id!r} is registered with {app!r} already.",
+                    field="device_id",
+                ) from None
+            token_hash = hash_of(token)
+            credential_id = repository.insert_credential(
+                tx, device=record.id, token_hash=token_hash, expires_at=None, at=at
+            )
+            device = Device(
+                record.id, app, device_id, caller.organization_id, type, dict(attributes)
+            )
+
+            def after() -> None:
+                self._registry.add(device)
+                self._registry.add_credential(KnownCredential(credential_id, device, token_hash))
+
+            tx.after_commit(after)
+            return record, credential_id
+
+        record, credential_id = await self._db.write(work)
+        await self._audit.record(
+            caller, "device.registered", _subject(app, device_id), detail={"type": type}
+        )
+        return record, Credential(credential_id, device_id, token, None)
+
+    async def get(self, caller: Caller, app: str, device_id: str) -> DeviceRecord:
+        caller.require(READ)
+        device = self._own(caller, app, device_id)
+        return await self._read(device)
+
+    async def list(
+        self,
+        caller: Caller,
+        app: str | None,
+        *,
+        attributes: dict[str, str] | None = None,
+        search: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page[DeviceRecord]:
+        """Return devices in the order of registration.
+
+        `attributes` must be equal as text, `search` must occur in the id, the name or the type.
+        """
+        caller.require(READ)
+        check_limit(limit)
+        for name in attributes or {}:
+            check_attribute_name(name)
+        if search is not None and len(search) > MAX_SEARCH_CHARS:
+            raise InvalidValueError(
+                f"search must not have more than {MAX_SEARCH_CHARS} characters", field="search"
+            )
+        after_id = 0 if cursor is None else decode_cursor(cursor, 1)[0]
+        found = await self._db.read(
+            lambda connection: repository.list_devices(
+                connection,
+                organization_id=caller.organization_id,
+                app=app,
+                attributes=attributes or {},
+                search=search,
+                after_id=after_id,
+                limit=limit + 1,
+            )
+        )
+        items = found[:limit]
+        return Page(items, encode_cursor(items[-1].id) if len(found) > limit else None)
+
+    async def update(
+        self,
+        caller: Caller,
+        app: str,
+        device_id: str,
+        *,
+        name: str | None = None,
+        type: str | None = None,
+        attributes: dict[str, Any] | None = None,
+    ) -> DeviceRecord:
+        caller.require(WRITE)
+        device = self._own(caller, app, device_id)
+        if name is not None:
+            check_text(name, "name", MAX_NAME_CHARS)
+        if type is not None:
+            check_text(type, "type", MAX_TYPE_CHARS)
+
+        def work(tx: Transaction) -> DeviceRecord:
+            record = repository.find_device(tx.connection, device.id)
+            if record is None:
+                raise _not_found(app, device_id)
+            record.updated_at = instants.now()
+            changes: dict[str, Any] = {"updated_at": record.updated_at}
+            if name is not None:
+                record.name = changes["name"] = name
+            if type is not None:
+                record.type = changes["type"] = type
+            if attributes is not None:
+                merged = record.attributes | attributes
+                merged = {key: value for key, value in merged.items() if value is not None}
+                check_attributes(merged)
+                record.attributes = changes["attributes"] = merged
+            repository.update_device(tx, device.id, changes)
+
+            def after() -> None:
+                device.type = record.type
+                device.attributes = dict(record.attributes)
+
+            tx.after_commit(after)
+            return record
+
+        record = await self._db.write(work)
+        given = {"name": name, "type": type, "attributes": attributes}
+        changed = sorted(field for field, value in given.items() if value is not None)
+        await self._audit.record(
+            caller, "device.changed", _subject(app, device_id), detail={"fields": changed}
+        )
+        return record
+
+    async def delete(self, caller: Caller, app: str, device_id: str) -> None:
+        """Remove the device; its credentials are revoked, its live connections closed.
+
+        What it measured stays stored under its key, which no other device will be given.
+        """
+        caller.require(WRITE)
+        device = self._own(caller, app, device_id)
+
+        def work(tx: Transaction) -> None:
+            if not repository.delete_device(tx, device.id):
+                raise _not_found(app, device_id)
+
+            def after() -> None:
+                self._registry.remove(device)
+                self._downlink.disconnect_device(device.id, "deleted")
+
+            tx.after_commit(after)
+
+        await self._db.write(work)
+        await self._audit.record(caller, "device.deleted", _subject(app, device_id))
+
+    async def issue_credential(
+        self, caller: Caller, app: str, device_id: str, *, expires_at: int | None = None
+    ) -> Credential:
+        """Return new credentials beside the existing ones. Raises TooManyError past the bound."""
+        caller.require(WRITE)
+        device = self._own(caller, app, device_id)
+        if expires_at is not None and expires_at <= instants.now():
+            raise InvalidValueError("expires_at must be in the future", field="expires_at")
+        token = secrets.token_hex(TOKEN_BYTES)
+
+        def work(tx: Transaction) -> int:
+            at = instants.now()
+            if repository.find_device(tx.connection, device.id) is None:
+                raise _not_found(app, device_id)
+            if repository.count_usable_credentials(tx, device.id, at) >= MAX_CREDENTIALS:
+                raise TooManyError(
+                    f"Device {device_id!r} has {MAX_CREDENTIALS} usable credentials, which is the "
+                    "most; revoke one first."
+                )
+            token_hash = hash_of(token)
+            id = repository.insert_credential(
+                tx, device=device.id, token_hash=token_hash, expires_at=expires_at, at=at
+            )
+            known = KnownCredential(id, device, token_hash, expires_at or 0)
+            tx.after_commit(lambda: self._registry.add_credential(known))
+            return id
+
+        id = await self._db.write(work)
+        await self._audit.record(
+            caller, "credential.issued", _subject(app, device_id), detail={"credential": id}
+        )
+        return Credential(id, device_id, token, expires_at)
+
+    async def credentials(
+        self, caller: Caller, app: str, device_id: str
+    ) -> Sequence[CredentialRecord]:
+        caller.require(READ)
+        device = self._own(caller, app, device_id)
+        return await self._db.read(
+            lambda connection: repository.list_credentials(connection, device.id)
+        )
+
+    async def revoke_credential(
+        self, caller: Caller, app: str, device_id: str, credential_id: int
+    ) -> None:
+        """Revoke a credential and close what is connected with it. Twice is as good as once."""
+        caller.require(WRITE)
+        device = self._own(caller, app, device_id)
+
+        def work(tx: Transaction) -> None:
+            at = instants.now()
+            if not repository.revoke_credential(tx, device.id, credential_id, at):
+                raise NotFoundError(f"Device {device_id!r} has no credential {credential_id}.")
+
+            def after() -> None:
+                self._registry.revoke(device, credential_id, at)
+                self._downlink.disconnect_credential(credential_id, "revoked")
+
+            tx.after_commit(after)
+
+        await self._db.write(work)
+        await self._audit.record(
+            caller,
+            "credential.revoked",
+            _subject(app, device_id),
+            detail={"credential": credential_id},
+        )
+
+    def _own(self, caller: Caller, app: str, device_id: str) -> Device:
+        """Return the caller's device; raises NotFoundError, also for somebody else's."""
+        device = self._registry.find(app, device_id)
+        if device is None or device.organization_id != caller.organization_id:
+            raise _not_found(app, device_id)
+        return device
+
+    async def _read(self, device: Device) -> DeviceRecord:
+        record = await self._db.read(
+            lambda connection: repository.find_device(connection, device.id)
+        )
+        if record is None:
+            raise _not_found(device.app, device.device_id)
+        return record
+
+
+def hash_of(token: str) -> str:
+    """Return the form in which a token is stored: SHA-256, hexadecimal."""
+    return sha256(token.encode()).hexdigest()
+
+
+def _subject(app: str, device_id: str) -> str:
+    return f"device:{app}/{device_id}"
+
+
+def _not_found(app: str, device_id: str) -> NotFoundError:
+    return NotFoundError(f"No device {device_id[:128]!r} is registered with {app[:64]!r}.")

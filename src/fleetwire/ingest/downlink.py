@@ -1,5 +1,0 @@
-"""Moved to fleetwire.net.clients."""
-
-from fleetwire.net.clients import Client, ClientObserver, Downlink
-
-__all__ = ["Client", "ClientObserver", "Downlink"]

@@ -1,0 +1,153 @@
+"""How the house is: health by component, and Prometheus metrics read off plain counters."""
+
+import time
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from sqlalchemy import text
+
+from fleetwire.broker.broker import Broker
+from fleetwire.errors import StoreUnavailableError
+from fleetwire.features.telemetry.writer import ReadingSink
+from fleetwire.ingest.road import Road
+from fleetwire.kit import Component, Health
+from fleetwire.net.server import Server
+from fleetwire.protocol.constants import reason_name
+from fleetwire.store.database import Database
+
+
+class HouseHealth(Health, Collector):
+    """Asks each part how it is; registered as a collector, it costs nothing between two scrapes."""
+
+    def __init__(
+        self, server: Server, broker: Broker, road: Road, readings: ReadingSink, database: Database
+    ) -> None:
+        self._server = server
+        self._broker = broker
+        self._road = road
+        self._readings = readings
+        self._database = database
+        self._started_at = time.time()
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self)
+
+    def is_connected(self) -> bool:
+        return self._server.is_running() and not self._road.is_stalled
+
+    async def components(self) -> Sequence[Component]:
+        database = await self._ask_database()
+        broker = Component(
+            "broker",
+            "ok" if self._server.is_running() else "down",
+            0.0,
+            {
+                "connections": len(self._server.connections),
+                "sessions": len(self._broker.sessions),
+                "subscriptions": self._broker.tree.count,
+                "retained_messages": len(self._broker.retained),
+                "queued_messages": sum(len(s.queue) for s in self._broker.sessions.values()),
+            },
+        )
+        road = self._road
+        ingest = Component(
+            "ingest",
+            "down" if road.is_stalled else ("degraded" if self._server.is_held else "ok"),
+            round(self._database.last_commit_s * 1000, 3),
+            {
+                "waiting_messages": road.waiting,
+                "last_batch_messages": road.counters.rows_at_once,
+                "accepted_messages": road.counters.accepted,
+                "refused_messages": sum(road.counters.refused.values()),
+                "writer_queue": self._database.waiting,
+            },
+        )
+        house = Component(
+            "fleetwire",
+            "ok",
+            0.0,
+            {"version": version("fleetwire"), "uptime_s": round(time.time() - self._started_at, 1)},
+        )
+        return [database, broker, ingest, house]
+
+    async def _ask_database(self) -> Component:
+        begun = time.perf_counter()
+        detail: dict[str, object] = {"backend": self._database.url.get_backend_name()}
+        status = "ok"
+        try:
+            await self._database.read(lambda connection: connection.execute(text("SELECT 1")))
+        except StoreUnavailableError as error:
+            status = "down"
+            detail["error"] = str(error)
+        return Component("database", status, round((time.perf_counter() - begun) * 1000, 3), detail)
+
+    def metrics(self) -> bytes:
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterable[Metric]:
+        stats = self._broker.stats
+        counters = self._road.counters
+        yield _counter("mqtt_connections", "Accepted CONNECTs", stats.connections)
+        yield _counter("mqtt_connections_refused", "Refused CONNECTs", stats.connections_refused)
+        yield _counter("mqtt_received_bytes", "Bytes read from clients", stats.bytes_received)
+        yield _counter("mqtt_sent_bytes", "Bytes written to clients", stats.bytes_sent)
+        yield _counter(
+            "mqtt_messages_received", "PUBLISH packets from clients", stats.messages_received
+        )
+        yield _counter("mqtt_messages_sent", "PUBLISH packets to clients", stats.messages_sent)
+        yield _counter(
+            "mqtt_messages_refused", "PUBLISH packets not permitted", stats.messages_refused
+        )
+        yield _counter(
+            "mqtt_messages_dropped",
+            "Messages dropped: slow reader or full queue",
+            stats.messages_dropped,
+        )
+        yield _counter(
+            "mqtt_messages_expired", "Messages expired before delivery", stats.messages_expired
+        )
+        yield _counter("mqtt_takeovers", "Connections taken over", stats.takeovers)
+        yield _gauge("mqtt_clients", "Open connections", len(self._server.connections))
+        yield _gauge("mqtt_sessions", "Sessions, connected or not", len(self._broker.sessions))
+        yield _gauge("mqtt_subscriptions", "Subscriptions of clients", self._broker.tree.count)
+        yield _gauge("mqtt_retained_messages", "Retained messages", len(self._broker.retained))
+        yield _counter("ingest_accepted", "Messages accepted and committed", counters.accepted)
+        refused = CounterMetricFamily(
+            "fleetwire_ingest_refused", "Messages quarantined, by reason", labels=["reason"]
+        )
+        for code, count in counters.refused.items():
+            refused.add_metric([reason_name(code)], count)
+        yield refused
+        yield _counter("ingest_batches", "Batches committed", counters.batches)
+        yield _counter(
+            "ingest_retries", "Commits that failed and were tried again", counters.retries
+        )
+        yield _gauge("ingest_waiting", "Messages waiting for the next batch", self._road.waiting)
+        yield _gauge(
+            "ingest_held", "1 while reading from clients is paused", int(self._server.is_held)
+        )
+        yield _counter("readings_stored", "Readings stored", self._readings.stored)
+        yield _counter(
+            "readings_repeated", "Readings that were stored before", self._readings.repeated
+        )
+        yield _counter("store_commits", "Commits of the writer", self._database.groups_committed)
+        yield _counter(
+            "store_commit_seconds", "Time spent in commits", self._database.commit_seconds
+        )
+        yield _gauge(
+            "store_waiting", "Pieces of work waiting for the writer", self._database.waiting
+        )
+
+
+def _counter(name: str, text_: str, value: float) -> Metric:
+    metric = CounterMetricFamily(f"fleetwire_{name}", text_)
+    metric.add_metric([], value)
+    return metric
+
+
+def _gauge(name: str, text_: str, value: float) -> Metric:
+    metric = GaugeMetricFamily(f"fleetwire_{name}", text_)
+    metric.add_metric([], value)
+    return metric

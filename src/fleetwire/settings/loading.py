@@ -1,0 +1,168 @@
+"""load: from files, environment and command line to Settings."""
+
+import difflib
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import quote
+
+from fleetwire.errors import SettingsError
+from fleetwire.settings.files import read_config, read_dotenv
+from fleetwire.settings.places import DEFAULT_MQTT_PORT
+from fleetwire.settings.sections import KNOWN, PREFIX, SECTIONS, VARIABLES, Settings
+from fleetwire.settings.values import Parse
+
+CONFIG_FILE = "fleetwire.toml"
+DOTENV_FILE = ".env"
+
+
+def load(
+    overrides: Mapping[str, object] | None = None,
+    environ: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> Settings:
+    """Return the settings of the command line, the environment and the files in `cwd`.
+
+    `overrides` is the command line's, by dotted name; None there means not given. Raises
+    SettingsError.
+    """
+    cwd = Path.cwd() if cwd is None else cwd
+    environ = os.environ if environ is None else environ
+    written = read_config(cwd / CONFIG_FILE)
+    dotenv = read_dotenv(cwd / DOTENV_FILE)
+    for_apps = written.pop("environment", {})
+    if not isinstance(for_apps, dict) or not all(isinstance(v, str) for v in for_apps.values()):
+        raise SettingsError(f"[environment] in {CONFIG_FILE} must hold text values only")
+    environment = for_apps | dotenv | dict(environ)
+
+    chosen = _Chosen()
+    _choose_written(chosen, written)
+    _choose_variables(chosen, dotenv, DOTENV_FILE)
+    _choose_variables(chosen, environ, "environment")
+    for name, value in (overrides or {}).items():
+        if value is not None:
+            shown = "--" + name.replace("_", "-").replace("app-ports", "app-port")
+            chosen.take(name, shown, value, "command line", KNOWN[name].parse)
+
+    values = chosen.values
+    if "mqtt_broker_url" not in values and environment.get("MQTT_BROKER_HOST"):
+        _choose_broker_in_parts(chosen, environment)
+    data_dir = cwd / values.get("data_dir", "data")
+    values["data_dir"] = data_dir
+    values.setdefault("store.url", f"sqlite:///{data_dir / 'fleetwire.db'}")
+    settings = _assemble(chosen, environment)
+    _check_ports(settings)
+    return settings
+
+
+class _Chosen:
+    """The values chosen so far, by dotted name, and where each came from."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+        self.sources: dict[str, str] = {}
+
+    def take(self, name: str, shown: str, value: object, source: str, parse: Parse) -> None:
+        """Choose this value over what was chosen before. `shown` is its name in the source."""
+        try:
+            parsed = parse(value)
+        except ValueError as error:
+            # A secret's value has no place in a log, however wrong it is.
+            secret = KNOWN[name].is_secret
+            was = "" if secret else f", not {str(value)[:60]!r}"
+            raise SettingsError(f"{shown} ({source}) {error}{was}") from None
+        if isinstance(parsed, dict):  # the ports of other apps stay as they were
+            parsed = self.values.get(name, {}) | parsed
+        self.values[name] = parsed
+        self.sources[name] = source
+
+
+def _choose_written(chosen: _Chosen, written: dict[str, Any]) -> None:
+    flat: dict[str, object] = {}
+    for key, value in written.items():
+        if key in SECTIONS:
+            if not isinstance(value, dict):
+                raise SettingsError(f"{key} ({CONFIG_FILE}) must be a table: write [{key}]")
+            flat |= {f"{key}.{inner}": of for inner, of in value.items()}
+        else:
+            flat[key] = value
+    for name, value in flat.items():
+        if name not in KNOWN:
+            possible = [*KNOWN, "environment"]
+            raise SettingsError(
+                f"{name} ({CONFIG_FILE}) is not a setting.{_nearest(name, possible)}"
+            )
+        chosen.take(name, name, value, CONFIG_FILE, KNOWN[name].parse)
+
+
+def _choose_variables(chosen: _Chosen, variables: Mapping[str, str], source: str) -> None:
+    taken: dict[str, str] = {}
+    for variable, text in sorted(variables.items()):
+        if variable not in VARIABLES:
+            if variable.startswith(PREFIX):
+                raise SettingsError(
+                    f"{variable} ({source}) is not a setting.{_nearest(variable, VARIABLES)}"
+                )
+            continue
+        if not text.strip():
+            continue
+        name, parse = VARIABLES[variable]
+        if name in taken:
+            if variable == "LOG_LEVEL":  # everybody's variable yields to our own
+                continue
+            raise SettingsError(
+                f"{taken[name]} and {variable} ({source}) set the same thing; remove one of them"
+            )
+        taken[name] = variable
+        chosen.take(name, variable, text, source, parse)
+
+
+def _choose_broker_in_parts(chosen: _Chosen, environment: Mapping[str, str]) -> None:
+    """Take the broker's address from variables that say it piece by piece."""
+    host = environment["MQTT_BROKER_HOST"].strip()
+    port = environment.get("MQTT_BROKER_PORT", "").strip() or str(DEFAULT_MQTT_PORT)
+    url = f"mqtt://[{host}]:{port}" if ":" in host else f"mqtt://{host}:{port}"
+    parse = KNOWN["mqtt_broker_url"].parse
+    chosen.take("mqtt_broker_url", "MQTT_BROKER_HOST, MQTT_BROKER_PORT", url, "environment", parse)
+    username = environment.get("MQTT_USERNAME", "")
+    if username:
+        password = environment.get("MQTT_PASSWORD", "")
+        login = f"{quote(username, safe='')}:{quote(password, safe='')}@"
+        chosen.values["mqtt_broker_url"] = url.replace("mqtt://", f"mqtt://{login}", 1)
+
+
+def _assemble(chosen: _Chosen, environment: dict[str, str]) -> Settings:
+    inside: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
+    plain: dict[str, Any] = {}
+    for name, value in chosen.values.items():
+        section, _, last = name.rpartition(".")
+        (inside[section] if section else plain)[last] = value
+    if "app_ports" in plain:
+        plain["app_ports"] = MappingProxyType(plain["app_ports"])
+    sections = {name: section(**inside[name]) for name, section in SECTIONS.items()}
+    return Settings(
+        **plain,
+        **sections,
+        environment=MappingProxyType(environment),
+        sources=MappingProxyType(chosen.sources),
+    )
+
+
+def _check_ports(settings: Settings) -> None:
+    # Two apps may share a port; nobody shares the broker's. HTTP may be shared with apps too.
+    http = {f"the port of {app}": port for app, port in settings.app_ports.items()}
+    http["http_port"] = settings.http_port
+    mqtt = {"mqtt_port": settings.mqtt_port, "mqtt_ws_port": settings.mqtt_ws_port}
+    for name, port in mqtt.items():
+        for other, taken in (http | mqtt).items():
+            if port and port == taken and name != other:
+                raise SettingsError(
+                    f"{name} and {other} are both {port}; give one of them another port"
+                )
+
+
+def _nearest(name: str, possible: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(possible), n=1, cutoff=0.6)
+    return f" Did you mean {near[0]}?" if near else " Remove it."

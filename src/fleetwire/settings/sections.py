@@ -1,0 +1,209 @@
+"""The settings themselves: one frozen section per concern.
+
+A setting is declared once, as a field. That gives it a key in `fleetwire.toml` (`http_port`, or
+`max_packet_bytes` under `[broker]`) and a variable (`FLEETWIRE_HTTP_PORT`,
+`FLEETWIRE_BROKER_MAX_PACKET_BYTES`).
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from fleetwire.settings import values as v
+from fleetwire.settings.places import DEFAULT_MQTT_PORT, BrokerAddress
+from fleetwire.settings.values import Parse
+
+PREFIX = "FLEETWIRE_"
+MASK = "********"
+NOT_SET = "–"
+
+KIB = 1024
+MIB = 1024 * KIB
+DAY_S = 86_400
+
+
+class Setting(NamedTuple):
+    """What is known of a setting beside its value."""
+
+    parse: Parse
+    variables: Mapping[str, Parse]  # further variables that set it
+    variable: str | None  # instead of the one that follows from its name
+    is_secret: bool
+
+
+def setting(
+    default: object,
+    parse: Parse,
+    *,
+    variable: str | None = None,
+    also: Mapping[str, Parse] = MappingProxyType({}),
+    is_secret: bool = False,
+) -> Any:
+    known = Setting(parse, also, variable, is_secret)
+    metadata = {"setting": known}
+    if isinstance(default, dict):
+        return field(default_factory=dict, metadata=metadata)
+    return field(default=default, metadata=metadata, repr=not is_secret)
+
+
+@dataclass(frozen=True)
+class BrokerSettings:
+    """Bounds of the embedded broker: what one client may ask of it."""
+
+    max_packet_bytes: int = setting(MIB, v.number(KIB, 268_435_455))
+    connect_packet_bytes: int = setting(64 * KIB, v.number(KIB, MIB))
+    connect_timeout_s: int = setting(10, v.number(1, 300))
+    receive_maximum: int = setting(1024, v.number(1, 65_535))
+    keep_alive_s: int = setting(0, v.number(0, 65_535))
+    write_high_bytes: int = setting(MIB, v.number(16 * KIB, 64 * MIB))
+    queue_messages: int = setting(10_000, v.number(1, 1_000_000))
+    queue_bytes: int = setting(16 * MIB, v.number(KIB, 1024 * MIB))
+    retained_messages: int = setting(100_000, v.number(0, 10_000_000))
+    session_expiry_s: int = setting(7 * DAY_S, v.number(0, 0xFFFFFFFF))
+    subscriptions: int = setting(1_000, v.number(1, 100_000))
+    topic_levels: int = setting(32, v.number(1, 128))
+    window: int = setting(1_000, v.number(1, 65_535))
+
+
+@dataclass(frozen=True)
+class IngestSettings:
+    """The road from the broker to the database."""
+
+    queue_messages: int = setting(20_000, v.number(100, 1_000_000))
+    batch_messages: int = setting(2_000, v.number(1, 100_000))
+
+
+@dataclass(frozen=True)
+class StoreSettings:
+    """The database; without a URL it is `fleetwire.db` in the data folder."""
+
+    # Left out of repr: the URL may hold a password.
+    url: str = setting("", v.database_url, variable="DATABASE_URL", is_secret=True)
+
+
+@dataclass(frozen=True)
+class AuthSettings:
+    """How access tokens are signed; without a secret, one is made and kept in the data folder."""
+
+    jwt_secret: str | None = setting(
+        None,
+        v.secret,
+        variable="FLEETWIRE_JWT_SECRET",
+        also={"FLEETWIRE_JWT_SECRET_FILE": v.secret_in_file},
+        is_secret=True,
+    )
+    jwks_url: str | None = setting(None, v.http_url, variable="FLEETWIRE_JWKS_URL")
+
+
+@dataclass(frozen=True)
+class ClientSettings:
+    """What the command line sends to a server's HTTP interface."""
+
+    token: str | None = setting(None, v.text, variable="FLEETWIRE_TOKEN", is_secret=True)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All of them. `apps` None means every installed app; port 0 means any free one.
+
+    `environment` is what the apps read their own settings from: `[environment]` of the file, .env
+    and the environment together. `sources` says where each value came from, by dotted name.
+    """
+
+    data_dir: Path = setting(Path("data"), v.folder_or_file)  # noqa: RUF009  # it is a field()
+    bind: str = setting("127.0.0.1", v.address)
+    http_port: int = setting(8000, v.port_number)
+    mqtt_port: int = setting(DEFAULT_MQTT_PORT, v.port_number)
+    mqtt_ws_port: int = setting(9001, v.port_number)
+    apps: tuple[str, ...] | None = setting(None, v.names)
+    app_ports: Mapping[str, int] = setting({}, v.ports_by_app)
+    demo: bool = setting(False, v.flag)
+    log_level: str = setting(
+        "info",
+        v.one_of("debug", "info", "warning", "error"),
+        also={"LOG_LEVEL": v.one_of("debug", "info", "warning", "error")},
+    )
+    log_format: str = setting("console", v.one_of("console", "json"))
+    mqtt_broker_url: str | None = setting(
+        None, v.mqtt_url, variable="MQTT_BROKER_URL", is_secret=True
+    )
+    # For whoever starts the server from a program: where to write its ports once it is ready, and
+    # where to leave a profile of its event loop.
+    ready_file: Path | None = setting(None, v.folder_or_file)  # noqa: RUF009  # as above
+    profile: Path | None = setting(None, v.folder_or_file)  # noqa: RUF009  # as above
+
+    broker: BrokerSettings = field(default_factory=BrokerSettings)
+    ingest: IngestSettings = field(default_factory=IngestSettings)
+    store: StoreSettings = field(default_factory=StoreSettings)
+    auth: AuthSettings = field(default_factory=AuthSettings)
+    client: ClientSettings = field(default_factory=ClientSettings)
+
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    sources: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def external_broker(self) -> BrokerAddress | None:
+        """The broker that MQTT_BROKER_URL names."""
+        return None if self.mqtt_broker_url is None else BrokerAddress.of(self.mqtt_broker_url)
+
+    def shown(self) -> Iterator[tuple[str, str, str]]:
+        """Yield (dotted name, value as text with secrets masked, source) of every setting."""
+        for name, known in KNOWN.items():
+            section, _, last = name.rpartition(".")
+            value = getattr(getattr(self, section) if section else self, last)
+            yield name, _shown(value, known), self.sources.get(name, "default")
+
+
+SECTIONS: Mapping[str, type] = {
+    "broker": BrokerSettings,
+    "ingest": IngestSettings,
+    "store": StoreSettings,
+    "auth": AuthSettings,
+    "client": ClientSettings,
+}
+
+
+def _known() -> dict[str, Setting]:
+    """Return every setting by its dotted name, such as `broker.queue_bytes`."""
+    known = {}
+    for prefix, section in (("", Settings), *((f"{name}.", of) for name, of in SECTIONS.items())):
+        for one in fields(section):
+            if "setting" in one.metadata:
+                known[prefix + one.name] = one.metadata["setting"]
+    return known
+
+
+KNOWN: Mapping[str, Setting] = _known()
+
+
+def _variables() -> dict[str, tuple[str, Parse]]:
+    """Return every variable with the setting it sets and how its text is read."""
+    variables = {}
+    for name, known in KNOWN.items():
+        usual = PREFIX + name.upper().replace(".", "_")
+        variables[known.variable or usual] = (name, known.parse)
+        for variable, parse in known.variables.items():
+            variables[variable] = (name, parse)
+    return variables
+
+
+VARIABLES: Mapping[str, tuple[str, Parse]] = _variables()
+
+
+def _shown(value: object, known: Setting) -> str:
+    if value is None:
+        return NOT_SET
+    if known.is_secret:
+        text = str(value)
+        # Of a URL only the password is secret.
+        return re.sub(r"(://[^:@/]*):.*@", rf"\1:{MASK}@", text) if "://" in text else MASK
+    if isinstance(value, Mapping):
+        return ",".join(f"{key}={of}" for key, of in value.items()) or NOT_SET
+    if isinstance(value, tuple):
+        return ",".join(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)

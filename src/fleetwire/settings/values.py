@@ -1,0 +1,160 @@
+"""What a setting can hold: each function returns the value, or raises ValueError.
+
+The error says what it must be, to be put behind the setting's name.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+MIN_SECRET_CHARS = 32  # HS256 wants a key as long as its hash (RFC 7518 §3.2)
+
+Parse = Callable[[object], Any]
+
+
+def text(value: object) -> str:
+    """Text as it is."""
+    if not isinstance(value, str):
+        raise ValueError("must be text")
+    return value
+
+
+def folder_or_file(value: object) -> Path:
+    """A path; `~` is the home folder."""
+    return Path(text(value) if not isinstance(value, Path) else value).expanduser()
+
+
+def flag(value: object) -> bool:
+    """Yes or no, in one of the usual words."""
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().lower()
+    if word in ("1", "true", "yes", "on"):
+        return True
+    if word in ("0", "false", "no", "off"):
+        return False
+    raise ValueError("must be true or false")
+
+
+def number(low: int, high: int) -> Parse:
+    """A whole number within these bounds."""
+
+    def parse(value: object) -> int:
+        text = str(value).strip()
+        if isinstance(value, bool) or not re.fullmatch(r"\d{1,18}", text, re.ASCII):
+            raise ValueError(f"must be a whole number from {low} to {high}")
+        number = int(text)
+        if not low <= number <= high:
+            raise ValueError(f"must be from {low} to {high}")
+        return number
+
+    return parse
+
+
+port_number = number(0, 65_535)
+
+
+def one_of(*words: str) -> Parse:
+    """One of these words, in lower case."""
+
+    def parse(value: object) -> str:
+        word = str(value).strip().lower()
+        if word not in words:
+            raise ValueError(f"must be one of {', '.join(words)}")
+        return word
+
+    return parse
+
+
+def address(value: object) -> str:
+    """An address to listen on."""
+    address = text(value).strip().strip("[]")
+    if address == "localhost":
+        return address
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        raise ValueError(
+            "must be an address of this machine: 127.0.0.1 (this machine only), "
+            "0.0.0.0 (every network it is in) or one of its own addresses"
+        ) from None
+    return address
+
+
+def names(value: object) -> tuple[str, ...]:
+    """Names with commas between them, or a list; each once."""
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        raise ValueError("must be names with commas between them, such as medical")
+    return tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
+
+
+def ports_by_app(value: object) -> dict[str, int]:
+    """Ports by the names of apps: `medical=8004,…`, or a table."""
+    if isinstance(value, str):
+        pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
+        value = {app.strip(): port.strip() for app, _, port in pairs}
+    if not isinstance(value, Mapping) or not all(app and isinstance(app, str) for app in value):
+        raise ValueError("must be app=port with commas between them, such as medical=8004")
+    ports = {}
+    for app, port in value.items():
+        try:
+            ports[app] = port_number(port)
+        except ValueError as error:
+            raise ValueError(f"must be app=port; the port of {app} {error}") from None
+    return ports
+
+
+def secret(value: object) -> str:
+    """A secret that is long enough to sign with."""
+    secret = text(value)
+    if len(secret) < MIN_SECRET_CHARS:
+        raise ValueError(
+            f"must have at least {MIN_SECRET_CHARS} characters, such as from: openssl rand -hex 32"
+        )
+    return secret
+
+
+def secret_in_file(value: object) -> str:
+    """The secret that is in a file."""
+    try:
+        return secret(folder_or_file(value).read_text().strip())
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise ValueError(f"must name a file that can be read ({reason})") from None
+
+
+def http_url(value: object) -> str:
+    """An HTTP address."""
+    url = text(value).strip()
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be an address such as https://login.example.org/jwks.json")
+    return url
+
+
+def database_url(value: object) -> str:
+    """A database that we can use."""
+    url = text(value).strip()
+    if not url.startswith("sqlite:///") or url == "sqlite:///":
+        raise ValueError(
+            "must be a SQLite file such as sqlite:////var/lib/fleetwire/fleetwire.db; "
+            "other databases are not supported yet (unset it to use the data folder)"
+        )
+    return url
+
+
+def mqtt_url(value: object) -> str:
+    """The address of an MQTT broker."""
+    url = text(value).strip()
+    parts = urlsplit(url)
+    try:
+        is_right = parts.scheme in ("mqtt", "mqtts") and parts.hostname and parts.port != 0
+    except ValueError:  # a port that is no number
+        is_right = False
+    if not is_right:
+        raise ValueError("must be an address such as mqtt://broker.example.org:1883")
+    return url

@@ -1,0 +1,94 @@
+"""What every test can ask for, and the rule that a test is not skipped unseen."""
+
+import os
+import shutil
+import socket
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.house import House
+
+NODE_PACKAGES = Path(__file__).parent / "node" / "node_modules" / "mqtt"
+NEEDS = {
+    "needs_cc": ("cc", "make"),
+    "needs_chromium": ("chromium",),
+    "needs_mosquitto": ("mosquitto", "mosquitto_pub", "mosquitto_sub"),
+    "needs_node": ("node",),
+}
+
+
+SKIPS_FORBIDDEN = os.environ.get("FLEETWIRE_FORBID_SKIPS") == "1"
+
+
+def pytest_configure() -> None:
+    # The settings of whoever runs the tests are not the settings of the servers under test.
+    for name in list(os.environ):
+        if name.startswith(("FLEETWIRE_", "MQTT_")) or name == "DATABASE_URL":
+            del os.environ[name]
+    # Debian keeps the broker where only root looks.
+    os.environ["PATH"] = os.environ.get("PATH", "") + os.pathsep + "/usr/sbin"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker, commands in NEEDS.items():
+        if item.get_closest_marker(marker) is None:
+            continue
+        for command in commands:
+            if shutil.which(command) is None:
+                pytest.skip(f"{command} is not installed ({marker})")
+        if marker == "needs_node" and not NODE_PACKAGES.exists():
+            pytest.skip("the packages of tests/node are not installed: npm ci --prefix tests/node")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if not hasattr(report, "wasxfail"):
+        _forbid_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _forbid_skip(report)
+    return report
+
+
+def _forbid_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Turn a skip into a failure where none is allowed (FLEETWIRE_FORBID_SKIPS=1, as in CI)."""
+    if report.skipped and SKIPS_FORBIDDEN:
+        report.outcome = "failed"
+        report.longrepr = f"Skipping is forbidden here, but this was skipped: {report.longreprtext}"
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that was free a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    """A fresh Fleetwire of the test's own; it may be stopped, killed and started again."""
+    house = House(tmp_path)
+    try:
+        house.start()
+        yield house
+    finally:
+        house.close()
+
+
+@pytest.fixture(scope="module")
+def shared_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """One Fleetwire for all tests of a file; they use names of their own and leave it running."""
+    house = House(tmp_path_factory.mktemp("house"))
+    try:
+        house.start()
+        yield house
+    finally:
+        house.close()

@@ -1,0 +1,250 @@
+"""Settings: what wins over what, and what is said about a mistake."""
+
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from fleetwire.errors import SettingsError
+from fleetwire.settings import MASK, BrokerAddress, is_loopback, load, reachable_at, secret_file
+
+SECRET = "s" * 32
+
+
+def test_nothing_set_gives_the_defaults(tmp_path: Path) -> None:
+    settings = load(environ={}, cwd=tmp_path)
+    assert settings.data_dir == tmp_path / "data"
+    assert settings.bind == "127.0.0.1"
+    assert (settings.http_port, settings.mqtt_port, settings.mqtt_ws_port) == (8000, 1883, 9001)
+    assert settings.apps is None
+    assert settings.app_ports == {}
+    assert settings.demo is False
+    assert settings.store.url == f"sqlite:///{tmp_path}/data/fleetwire.db"
+    assert settings.auth.jwt_secret is None
+    assert settings.sources == {}
+
+
+def test_each_source_wins_over_the_one_before(tmp_path: Path) -> None:
+    ports = "http_port = 1\nmqtt_port = 1\nmqtt_ws_port = 11\n[broker]\nwindow = 1\n"
+    (tmp_path / "fleetwire.toml").write_text(ports)
+    (tmp_path / ".env").write_text("FLEETWIRE_HTTP_PORT=2\nFLEETWIRE_MQTT_PORT=22\n")
+    environ = {"FLEETWIRE_HTTP_PORT": "3", "FLEETWIRE_BROKER_WINDOW": "4"}
+    settings = load({"http_port": 5, "mqtt_port": None}, environ, tmp_path)
+    assert (settings.http_port, settings.mqtt_port, settings.mqtt_ws_port) == (5, 22, 11)
+    assert settings.broker.window == 4
+    assert settings.sources == {
+        "http_port": "command line",
+        "mqtt_port": ".env",
+        "mqtt_ws_port": "fleetwire.toml",
+        "broker.window": "environment",
+    }
+
+
+def test_ports_of_apps_are_gathered_from_all_sources(tmp_path: Path) -> None:
+    (tmp_path / "fleetwire.toml").write_text("[app_ports]\nmedical = 1\nfarm = 2\n")
+    environ = {"FLEETWIRE_APP_PORTS": "medical=3, vending=4"}
+    settings = load({"app_ports": "vending=5"}, environ, tmp_path)
+    assert settings.app_ports == {"medical": 3, "farm": 2, "vending": 5}
+
+
+def test_an_empty_variable_counts_as_not_set(tmp_path: Path) -> None:
+    assert load(environ={"FLEETWIRE_HTTP_PORT": " "}, cwd=tmp_path).http_port == 8000
+
+
+def test_apps_come_as_text_or_list(tmp_path: Path) -> None:
+    (tmp_path / "fleetwire.toml").write_text('apps = ["medical", "farm"]\n')
+    assert load(environ={}, cwd=tmp_path).apps == ("medical", "farm")
+    assert load({"apps": "medical, farm,medical"}, {}, tmp_path).apps == ("medical", "farm")
+
+
+def test_apps_read_their_settings_from_all_sources(tmp_path: Path) -> None:
+    (tmp_path / "fleetwire.toml").write_text('[environment]\nA = "1"\nB = "1"\nC = "1"\n')
+    (tmp_path / ".env").write_text("B=2\nC=2\n")
+    environment = load(environ={"C": "3"}, cwd=tmp_path).environment
+    assert (environment["A"], environment["B"], environment["C"]) == ("1", "2", "3")
+
+
+def test_dotenv_knows_quotes_comments_and_export(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(
+        '# a comment\n\nA=plain # why\nB="with # and \\"quotes\\"" # why\nC=\'as $is\'\n'
+        "export D=4\nE=a#b\nF=\n"
+    )
+    environment = load(environ={}, cwd=tmp_path).environment
+    assert environment["A"] == "plain"
+    assert environment["B"] == 'with # and "quotes"'
+    assert environment["C"] == "as $is"
+    assert environment["D"] == "4"
+    assert environment["E"] == "a#b"
+    assert environment["F"] == ""
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        (
+            {"FLEETWIRE_HTTP_PROT": "1"},
+            "FLEETWIRE_HTTP_PROT (environment) is not a setting. Did you mean FLEETWIRE_HTTP_PORT?",
+        ),
+        (
+            {"FLEETWIRE_HTTP_PORT": "http"},
+            "FLEETWIRE_HTTP_PORT (environment) must be a whole number from 0 to 65535, not 'http'",
+        ),
+        (
+            {"FLEETWIRE_MQTT_PORT": "65536"},
+            "FLEETWIRE_MQTT_PORT (environment) must be from 0 to 65535, not '65536'",
+        ),
+        ({"FLEETWIRE_HTTP_PORT": "-1"}, "whole number"),
+        ({"FLEETWIRE_HTTP_PORT": "1e3"}, "whole number"),
+        ({"FLEETWIRE_HTTP_PORT": "٣"}, "whole number"),
+        ({"FLEETWIRE_BIND": "everywhere"}, "FLEETWIRE_BIND (environment) must be an address"),
+        ({"FLEETWIRE_DEMO": "maybe"}, "must be true or false, not 'maybe'"),
+        ({"FLEETWIRE_LOG_LEVEL": "loud"}, "must be one of debug, info, warning, error"),
+        ({"FLEETWIRE_APP_PORTS": "medical"}, "must be app=port; the port of medical"),
+        ({"FLEETWIRE_APP_PORTS": "=1"}, "must be app=port"),
+        ({"FLEETWIRE_JWKS_URL": "ftp://x"}, "FLEETWIRE_JWKS_URL (environment) must be an address"),
+        ({"MQTT_BROKER_URL": "mqtt://host:port"}, "MQTT_BROKER_URL (environment) must be"),
+        ({"MQTT_BROKER_HOST": "h", "MQTT_BROKER_PORT": "x"}, "MQTT_BROKER_PORT (environment)"),
+        ({"DATABASE_URL": "postgresql://u:p@h/d"}, "other databases are not supported yet"),
+        (
+            {"FLEETWIRE_HTTP_PORT": "1883"},
+            "mqtt_port and http_port are both 1883; give one of them another port",
+        ),
+        (
+            {"FLEETWIRE_MQTT_WS_PORT": "8004", "FLEETWIRE_APP_PORTS": "medical=8004"},
+            "mqtt_ws_port and the port of medical are both 8004",
+        ),
+        (
+            {"FLEETWIRE_JWT_SECRET": SECRET, "FLEETWIRE_JWT_SECRET_FILE": "x"},
+            "FLEETWIRE_JWT_SECRET and FLEETWIRE_JWT_SECRET_FILE (environment) set the same thing",
+        ),
+        ({"FLEETWIRE_JWT_SECRET_FILE": "/no/such/file"}, "must name a file that can be read"),
+    ],
+)
+def test_a_mistake_in_the_environment_is_named(
+    tmp_path: Path, environ: Mapping[str, str], said: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(environ=environ, cwd=tmp_path)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("htp_port = 1", "htp_port (fleetwire.toml) is not a setting. Did you mean http_port?"),
+        ("[broker]\nwindwo = 1", "broker.windwo (fleetwire.toml) is not a setting"),
+        ("[broker]\nwindwo = 1", "Did you mean broker.window?"),
+        ("broker = 1", "broker (fleetwire.toml) must be a table: write [broker]"),
+        ("http_port = true", "http_port (fleetwire.toml) must be a whole number"),
+        ("bind = 1", "bind (fleetwire.toml) must be text"),
+        ("apps = [1]", "apps (fleetwire.toml) must be names"),
+        ("app_ports = 1", "app_ports (fleetwire.toml) must be app=port"),
+        ("[environment]\nA = 1", "[environment] in fleetwire.toml must hold text"),
+        ("http_port = ", "is not valid TOML"),
+    ],
+)
+def test_a_mistake_in_the_file_is_named(tmp_path: Path, written: str, said: str) -> None:
+    (tmp_path / "fleetwire.toml").write_text(written)
+    with pytest.raises(SettingsError) as caught:
+        load(environ={}, cwd=tmp_path)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("line", ["no equals sign", 'A="no end', "1A=x"])
+def test_a_mistake_in_dotenv_names_the_line(tmp_path: Path, line: str) -> None:
+    (tmp_path / ".env").write_text(f"OK=1\n{line}\n")
+    with pytest.raises(SettingsError, match="line 2"):
+        load(environ={}, cwd=tmp_path)
+
+
+def test_a_mistake_on_the_command_line_is_named_as_the_option(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"^--mqtt-ws-port \(command line\)"):
+        load({"mqtt_ws_port": 70_000}, {}, tmp_path)
+
+
+def test_port_0_may_be_used_by_all(tmp_path: Path) -> None:
+    settings = load({"http_port": 0, "mqtt_port": 0, "mqtt_ws_port": 0}, {}, tmp_path)
+    assert settings.mqtt_port == 0
+
+
+def test_secrets_are_shown_nowhere(tmp_path: Path) -> None:
+    environ = {
+        "FLEETWIRE_JWT_SECRET": SECRET,
+        "FLEETWIRE_TOKEN": "token-of-mine",
+        "MQTT_BROKER_URL": "mqtts://me:hunter2@@host",
+        "MQTT_PASSWORD": "of-an-app",
+    }
+    settings = load(environ=environ, cwd=tmp_path)
+    shown = {name: value for name, value, _ in settings.shown()}
+    assert shown["auth.jwt_secret"] == shown["client.token"] == MASK
+    assert shown["mqtt_broker_url"] == f"mqtts://me:{MASK}@host"
+    everything = repr(settings) + repr(shown) + repr(settings.external_broker)
+    for secret in (SECRET, "token-of-mine", "hunter2", "of-an-app"):
+        assert secret not in everything
+
+
+def test_a_short_secret_is_refused_without_being_repeated(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="at least 32 characters") as caught:
+        load(environ={"FLEETWIRE_JWT_SECRET": "tooshort"}, cwd=tmp_path)
+    assert "tooshort" not in str(caught.value)
+
+
+def test_a_secret_may_be_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    path.write_text(f"{SECRET}\n")
+    settings = load(environ={"FLEETWIRE_JWT_SECRET_FILE": str(path)}, cwd=tmp_path)
+    assert settings.auth.jwt_secret == SECRET
+
+
+def test_our_own_log_level_wins_over_everybodys(tmp_path: Path) -> None:
+    environ = {"LOG_LEVEL": "DEBUG"}
+    assert load(environ=environ, cwd=tmp_path).log_level == "debug"
+    environ["FLEETWIRE_LOG_LEVEL"] = "error"
+    assert load(environ=environ, cwd=tmp_path).log_level == "error"
+
+
+def test_the_external_broker_is_one_url_or_several_variables(tmp_path: Path) -> None:
+    url = load(environ={"MQTT_BROKER_URL": "mqtts://me:p%40ss@broker"}, cwd=tmp_path)
+    assert url.external_broker == BrokerAddress("broker", 8883, True, "me", "p@ss")
+    parts = {"MQTT_BROKER_HOST": "broker", "MQTT_USERNAME": "me", "MQTT_PASSWORD": "p@ss:/"}
+    broker = load(environ=parts, cwd=tmp_path).external_broker
+    assert broker == BrokerAddress("broker", 1883, False, "me", "p@ss:/")
+
+
+@pytest.mark.parametrize(
+    ("bind", "loopback", "reached"),
+    [
+        ("127.0.0.1", True, "127.0.0.1"),
+        ("127.8.8.8", True, "127.8.8.8"),
+        ("localhost", True, "127.0.0.1"),
+        ("::1", True, "::1"),
+        ("0.0.0.0", False, "127.0.0.1"),
+        ("::", False, "::1"),
+        ("192.0.2.1", False, "192.0.2.1"),
+    ],
+)
+def test_which_addresses_are_this_machines_alone(bind: str, loopback: bool, reached: str) -> None:
+    assert is_loopback(bind) is loopback
+    assert reachable_at(bind) == reached
+
+
+def test_the_secret_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
+    path = tmp_path / "jwt.secret"
+    secret = secret_file(path)
+    assert len(secret) == 64
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert secret_file(path) == secret
+
+
+def test_a_damaged_secret_is_not_used(tmp_path: Path) -> None:
+    path = tmp_path / "jwt.secret"
+    path.touch()
+    with pytest.raises(SettingsError, match=r"Delete the file"):
+        secret_file(path)
+
+
+def test_a_secret_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="cannot be read or made"):
+        secret_file(tmp_path / "missing" / "jwt.secret")
