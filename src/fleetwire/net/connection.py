@@ -64,7 +64,7 @@ class MQTTConnection(asyncio.Protocol, Link):
         self.session: Session | None = None
         self.client: Client | None = None
         self.remote = ""
-        self.opened_at = time.monotonic()
+        self.opened_at = time.monotonic()  # or when we last began to listen
         self.heard_at = self.opened_at
         self.keep_alive_s = 0.0  # one and a half times Keep Alive; 0 = off
         self.with_will = True
@@ -416,7 +416,8 @@ class MQTTConnection(asyncio.Protocol, Link):
             and self.transport is not None
         ):
             self._is_paused = False
-            self.heard_at = time.monotonic()  # what it sent meanwhile, we did not hear
+            # What it sent meanwhile, we did not hear.
+            self.heard_at = self.opened_at = time.monotonic()
             if not self.transport.is_closing():
                 self.transport.resume_reading()
 
@@ -425,7 +426,8 @@ class MQTTConnection(asyncio.Protocol, Link):
         if self.closed:
             return
         if self.session is None:
-            if now - self.opened_at > self.server.limits.connect_timeout_s and not self.is_opening:
+            waits_for_us = self._is_paused or self.is_opening
+            if now - self.opened_at > self.server.limits.connect_timeout_s and not waits_for_us:
                 log.warning("connection closed", remote=self.remote, reason="no CONNECT in time")
                 self._finish()
             return

@@ -42,6 +42,7 @@ def setting(
     also: Mapping[str, Parse] = MappingProxyType({}),
     is_secret: bool = False,
 ) -> Any:
+    """Return the dataclass field of one setting; `also` are further variables that set it."""
     known = Setting(parse, also, variable, is_secret)
     metadata = {"setting": known}
     if isinstance(default, dict):
