@@ -13,6 +13,7 @@ from fleetwire.protocol.packets import Publish
 
 ALL_PERMISSIONS = frozenset(
     {
+        "audit.read",
         "device.read",
         "device.write",
         "command.send",

@@ -148,6 +148,13 @@ class Database:
         except DBAPIError as error:
             raise StoreUnavailableError(f"The database cannot be read: {error.orig}") from error
 
+    def connect_to_write(self) -> Connection:
+        """Return a connection whose transactions take the write lock when they begin.
+
+        For the writer's thread, and for whoever prepares the database before it is opened.
+        """
+        return self.engine.connect().execution_options(takes_write_lock=True)
+
     # --- the writer's thread ---
 
     def _run(self) -> None:
@@ -161,7 +168,7 @@ class Database:
                 jobs = [self._jobs.popleft() for _ in range(min(GROUP_LIMIT, len(self._jobs)))]
             try:
                 if connection is None:
-                    connection = self.engine.connect()
+                    connection = self.connect_to_write()
                 self._commit_group(connection, jobs)
             except Exception as error:  # whatever it is, it must reach those who wait
                 failure: FleetwireError = StoreUnavailableError(
@@ -253,5 +260,5 @@ def _prepare_sqlite(connection: Any, record: Any) -> None:
 def _begin(connection: Connection) -> None:
     if connection.dialect.name == "sqlite":
         # The writer takes the lock at once: a read lock that must be upgraded can deadlock.
-        is_writer = threading.current_thread().name == "store-write"
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writer else "BEGIN")
+        takes_lock = connection.get_execution_options().get("takes_write_lock", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if takes_lock else "BEGIN")

@@ -1,20 +1,20 @@
-"""migrate: the database brought to the form this version and its apps expect.
+"""Migrate: brings the database to the form that this version of the platform and its apps need.
 
-The platform's revisions lie in `store/migrations/versions`, an app's in a folder of its own. Each
-has a version table of its own, so that an app which is not loaded today keeps its state untouched:
-`alembic_version` for the platform, `alembic_version_<app>` for an app. An app's first revision
-carries its name as branch label and depends on the platform's revision that it builds on.
+The platform and each app have a branch of revisions of their own (Alembic), one after the other,
+labelled with the app's name; an app's first revision depends on the platform's revision it needs.
+Each branch has its own version table (`alembic_version`, `alembic_version_medical`), so an app that
+is left out of one start keeps its place.
 
-Everything that is missing is applied in one transaction where the database can do that (SQLite and
-PostgreSQL); a start that is killed half-way has then changed nothing.
+Where the database can do it (SQLite, PostgreSQL) all of it is one transaction. There is no way
+back but a copy made before.
 """
 
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
-from typing import Any
 
 from alembic.operations import Operations
-from alembic.runtime.migration import MigrationContext, MigrationStep, RevisionStep
+from alembic.runtime.migration import MigrationContext, MigrationStep
 from alembic.script import Script, ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection
@@ -23,62 +23,64 @@ from sqlalchemy.exc import DBAPIError
 from fleetwire.errors import SettingsError, StoreUnavailableError
 from fleetwire.store.database import Database
 
-PLATFORM = "platform"
-
-_HERE = Path(__file__).parent / "migrations"
-_VERSIONS = _HERE / "versions"
+FOLDER = Path(__file__).parent / "migrations"
 
 
-def migrate(
-    database: Database | str, app_locations: Sequence[tuple[str, Path]] = ()
-) -> list[str]:
-    """Apply what is missing, the platform first, and return the applied revisions in order.
+def migrate(database: Database | str, app_locations: Sequence[tuple[str, Path]] = ()) -> list[str]:
+    """Apply every revision that is missing and return their ids in the order applied.
 
-    `app_locations` are (app, folder of its revisions). Blocks; call it before the database is
-    opened. Raises SettingsError if the database is newer than this version or an app's revisions
-    do not fit, StoreUnavailableError if the database cannot be read or written.
+    `database` is a Database, opened or not, or its URL; `app_locations` are names of apps and the
+    folders of their revisions. Raises SettingsError if the database was made by a newer version or
+    if an app's revisions are at fault, StoreUnavailableError if the database does not take them.
     """
-    opened = database if isinstance(database, Database) else Database(database)
+    if isinstance(database, str):
+        database = Database(database)
+        try:
+            return migrate(database, app_locations)
+        finally:
+            database.engine.dispose()
+    branches = [("platform", FOLDER / "versions", "alembic_version")]
+    branches += [(app, folder, f"alembic_version_{app}") for app, folder in app_locations]
+    script = ScriptDirectory(FOLDER, version_locations=[folder for _, folder, _ in branches])
+    applied: list[str] = []
     try:
-        with opened.engine.connect() as connection, connection.begin():
-            applied = _upgrade(connection, PLATFORM, _VERSIONS)
-            for app, folder in app_locations:
-                applied += _upgrade(connection, app, folder)
-        return applied
+        with database.connect_to_write() as connection, connection.begin():
+            for branch, _, version_table in branches:
+                applied += _upgrade(connection, script, branch, version_table)
     except DBAPIError as error:
         raise StoreUnavailableError(f"The database cannot be prepared: {error.orig}") from error
-    finally:
-        if opened is not database:
-            opened.engine.dispose()
+    return applied
 
 
-def _upgrade(connection: Connection, branch: str, folder: Path) -> list[str]:
-    is_app = branch != PLATFORM
-    locations = [str(_VERSIONS), str(folder)] if is_app else [str(_VERSIONS)]
-    script = ScriptDirectory(str(_HERE), version_locations=locations)
-    missing: list[Script] = []
+def _upgrade(
+    connection: Connection, script: ScriptDirectory, branch: str, version_table: str
+) -> list[str]:
+    revisions = _revisions(script, branch)
+    applied: list[str] = []
 
-    def steps(current: Any, context: MigrationContext) -> list[RevisionStep]:
-        # Towards an app's head the platform's revisions are on the way; those are applied already.
-        way = script.iterate_revisions(f"{branch}@head", current or None, implicit_base=True)
-        missing.extend(each for each in way if Path(each.path).parent == folder)
+    def steps(reached: Sequence[str], _: MigrationContext) -> Sequence[MigrationStep]:
+        missing = list(takewhile(lambda revision: revision.revision not in reached, revisions))
+        if reached and len(missing) == len(revisions):
+            raise SettingsError(
+                f"The database is at revision {reached[0]!r} of {branch}, which this version does "
+                "not know. Start the version that made it, or go back to a copy from before."
+            )
         missing.reverse()
+        applied.extend(revision.revision for revision in missing)
         return [MigrationStep.upgrade_from_script(script.revision_map, each) for each in missing]
 
     context = MigrationContext.configure(
-        connection,
-        opts={
-            "script": script,
-            "fn": steps,
-            "version_table": f"alembic_version_{branch}" if is_app else "alembic_version",
-        },
+        connection, opts={"fn": steps, "version_table": version_table}
     )
+    with Operations.context(context):
+        context.run_migrations()
+    return applied
+
+
+def _revisions(script: ScriptDirectory, branch: str) -> list[Script]:
+    """Return the branch's own revisions, newest first. Raises SettingsError if they are no line."""
     try:
-        with Operations.context(context):
-            context.run_migrations()
+        found = list(script.walk_revisions("base", f"{branch}@head"))
     except CommandError as error:
-        raise SettingsError(
-            f"The database does not fit the revisions of {branch!r}: {error}. "
-            "Was it made by a newer version? Then install that one."
-        ) from error
-    return [each.revision for each in missing]
+        raise SettingsError(f"The migrations of {branch}: {error}") from error
+    return [revision for revision in found if branch in revision.branch_labels]

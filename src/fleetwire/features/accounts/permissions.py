@@ -1,0 +1,33 @@
+"""Roles, and what each of them may do."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+OWNER: Final = "owner"
+
+_VIEWER = frozenset({"device.read", "telemetry.read", "message.read"})
+_OPERATOR = _VIEWER | {"command.send", "message.publish", "quarantine.read"}
+_ADMINISTRATOR = _OPERATOR | {
+    "device.write",
+    "quarantine.write",
+    "audit.read",
+    "account.manage",
+    "organization.write",
+}
+
+# In rising order. An owner may do what an administrator may; only owners make or change owners.
+PERMISSIONS: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "viewer": _VIEWER,
+        "operator": _OPERATOR,
+        "administrator": _ADMINISTRATOR,
+        OWNER: _ADMINISTRATOR,
+    }
+)
+ROLES: tuple[str, ...] = tuple(PERMISSIONS)
+
+
+def is_above(role: str, other: str) -> bool:
+    """Say whether `role` stands above `other`."""
+    return ROLES.index(role) > ROLES.index(other)

@@ -1,0 +1,71 @@
+"""Throttle: makes guessing passwords slow without locking anybody out for long."""
+
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from hashlib import blake2b
+
+from fleetwire.features.accounts.errors import TooManyAttemptsError
+
+FREE_ATTEMPTS = 5
+FIRST_WAIT_S = 1.0
+LONGEST_WAIT_S = 900.0
+FORGET_AFTER_S = 2 * LONGEST_WAIT_S
+# The one that was tried longest ago goes first. Each costs its sender a password hash, so pushing
+# one's own entry out this way takes minutes and gains five attempts.
+ENTRIES_MOST = 10_000
+
+
+class _Entry:
+    __slots__ = ("attempts", "free_at", "last_at")
+
+    def __init__(self) -> None:
+        self.attempts = 0
+        self.free_at = 0.0
+        self.last_at = 0.0
+
+
+class Throttle:
+    """Counts attempts per name and address; each past the fifth doubles the wait for the next."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
+
+    def enter(self, name: str, remote: str) -> None:
+        """Count an attempt before it is made, so that many at once gain nothing.
+
+        Raises TooManyAttemptsError while the wait of the last one lasts; that is not counted.
+        """
+        now = self._clock()
+        key = _key(name, remote)
+        entry = self._entries.get(key)
+        if entry is None or now - entry.last_at > FORGET_AFTER_S:
+            entry = self._entries[key] = _Entry()
+        if now < entry.free_at:
+            wait_s = entry.free_at - now
+            raise TooManyAttemptsError(
+                f"Too many attempts failed. Try again in {math.ceil(wait_s)} s.", wait_s
+            )
+        entry.attempts += 1
+        entry.last_at = now
+        beyond = entry.attempts - FREE_ATTEMPTS
+        if beyond >= 0:
+            # Past 2**20 the shift would only grow; the longest wait is reached long before.
+            entry.free_at = now + min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(beyond, 20))
+        self._entries.move_to_end(key)
+        if len(self._entries) > ENTRIES_MOST:
+            self._entries.popitem(last=False)
+
+    def succeeded(self, name: str, remote: str) -> None:
+        """Forget the attempts: it was the right person."""
+        self._entries.pop(_key(name, remote), None)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+def _key(name: str, remote: str) -> bytes:
+    # A digest, because a name may be as long as its sender likes.
+    return blake2b(f"{remote}\0{name.lower()}".encode(), digest_size=16).digest()
