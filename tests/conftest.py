@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from tests.house import House
 
@@ -62,6 +63,13 @@ def _forbid_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
     if report.skipped and SKIPS_FORBIDDEN:
         report.outcome = "failed"
         report.longrepr = f"Skipping is forbidden here, but this was skipped: {report.longreprtext}"
+
+
+@pytest.fixture(autouse=True)
+def _plain_logging() -> Iterator[None]:
+    """Undo what a command under test has set up: it would write to that test's closed streams."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture

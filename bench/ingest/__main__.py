@@ -44,7 +44,7 @@ def _measure(console: Console, plan: Plan, folder: Path, arguments: argparse.Nam
     profile = folder / "profile" if arguments.profile else None
     ours, kept = _measure_fleetwire(plan, folder, server_cores, load_cores, profile)
     peer: Outcome | None = None
-    peer_name = "Mosquitto (not installed)"
+    peer_name = "Mosquitto (left out)"
     program = mosquitto.find()
     if program is not None and profile is None:
         with mosquitto.running(program, folder, server_cores) as broker:

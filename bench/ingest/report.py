@@ -24,7 +24,7 @@ def print_table(
         title=f"Ingest, QoS 1, {plan.publishers} publishers, {plan.window} in flight each"
     )
     table.add_column("")
-    table.add_column("Fleetwire\nstores, then acknowledges", justify="right")
+    table.add_column("Fleetwire\nstores first", justify="right")
     table.add_column(f"{peer_name}\nstores nothing", justify="right")
     table.add_column("ratio", justify="right")
 
@@ -35,25 +35,17 @@ def print_table(
         ratio = f"{mine / theirs:.2f}" if theirs else "–"
         table.add_row(name, form.format(mine), shown, ratio)
 
-    row("at saturation: acknowledged/s", "{:,.0f}", lambda o: o.saturated.per_s)
+    row("at saturation, acknowledged/s", "{:,.0f}", lambda o: o.saturated.per_s)
     row("  PUBACK p50, ms", "{:.2f}", lambda o: o.saturated.ack_p50_ms)
     row("  PUBACK p99, ms", "{:.2f}", lambda o: o.saturated.ack_p99_ms)
     row("  server CPU, %", "{:.0f}", lambda o: o.saturated.server_cpu_pct)
-    row(f"at {plan.rate:,}/s: acknowledged/s", "{:,.0f}", lambda o: o.paced.per_s)
+    row("  memory after, MB", "{:,.0f}", lambda o: o.saturated.server_rss_bytes / MEBIBYTE)
+    row("steady load, acknowledged/s", "{:,.0f}", lambda o: o.paced.per_s)
     row("  PUBACK p50, ms", "{:.2f}", lambda o: o.paced.ack_p50_ms)
     row("  PUBACK p99, ms", "{:.2f}", lambda o: o.paced.ack_p99_ms)
     row("  server CPU, %", "{:.0f}", lambda o: o.paced.server_cpu_pct)
-    row("memory idle, MB", "{:,.0f}", lambda o: o.idle.rss_before_bytes / MEBIBYTE)
-    row(
-        f"memory with {ours.idle.connections:,} connections, MB",
-        "{:,.0f}",
-        lambda o: o.idle.rss_after_bytes / MEBIBYTE,
-    )
-    row(
-        "memory after saturation, MB",
-        "{:,.0f}",
-        lambda o: o.saturated.server_rss_bytes / MEBIBYTE,
-    )
+    row("no connections, memory, MB", "{:,.0f}", lambda o: o.idle.rss_before_bytes / MEBIBYTE)
+    row(f"{plan.connections:,} connections", "{:,.0f}", lambda o: o.idle.rss_after_bytes / MEBIBYTE)
     console.print(table)
     if ours.saturated.generator_cpu_pct > GENERATOR_BUSY_PCT:
         console.print("The generator was the bottleneck: the server can do more than this.")

@@ -114,6 +114,8 @@ def database(folder: Path, *statements: str) -> Path:
 VERSIONED = (
     "CREATE TABLE alembic_version (version_num TEXT)",
     "INSERT INTO alembic_version VALUES ('0001_first')",
+    "CREATE TABLE alembic_version_medical (version_num TEXT)",
+    "INSERT INTO alembic_version_medical VALUES ('medical_0001')",
 )
 
 
@@ -121,7 +123,7 @@ def test_a_whole_database(run: Run, tmp_path: Path) -> None:
     path = database(tmp_path, "PRAGMA journal_mode=WAL", *VERSIONED)
     found = findings(run("doctor", "--json", *PORTS))
     assert found["database"][0] == "good"
-    assert "0001_first" in found["database"][1]
+    assert found["database version"] == ("good", "platform 0001_first, medical medical_0001")
     assert found["database content"] == ("good", "whole")
     assert [each.name for each in path.parent.iterdir()] == ["fleetwire.db"]
 
@@ -133,9 +135,23 @@ def test_a_database_without_a_log_ahead(run: Run, tmp_path: Path) -> None:
 
 def test_somebody_elses_database(run: Run, tmp_path: Path) -> None:
     database(tmp_path, "CREATE TABLE t (x)")
-    level, text = findings(run("doctor", "--json", *PORTS))["database"]
+    level, text = findings(run("doctor", "--json", *PORTS))["database version"]
     assert level == "wrong"
-    assert "has no version" in text
+    assert "not Fleetwire's" in text
+
+
+def test_a_database_of_an_older_version(run: Run, tmp_path: Path) -> None:
+    database(tmp_path, *VERSIONED, "DELETE FROM alembic_version_medical")
+    level, text = findings(run("doctor", "--json", *PORTS))["database version"]
+    assert level == "notice"
+    assert "medical none, needed is medical_0001" in text
+
+
+def test_a_database_of_a_newer_version(run: Run, tmp_path: Path) -> None:
+    database(tmp_path, *VERSIONED, "UPDATE alembic_version SET version_num = '9999_future'")
+    outcome = run("doctor", "--json", *PORTS)
+    assert outcome.status == 1
+    assert "platform 9999_future is not known here" in findings(outcome)["database version"][1]
 
 
 def test_a_damaged_database(run: Run, tmp_path: Path) -> None:

@@ -62,11 +62,16 @@ class PahoClient:
         self.paho.loop_start()
         return self._connected.get(timeout=WAIT_S)
 
+    def ask_for(self, topic_filter: str, qos: int) -> int:
+        """Subscribe; return what the server grants: a QoS, or the code of its refusal."""
+        self.paho.subscribe(topic_filter, qos)
+        (granted,) = self._subscribed.get(timeout=WAIT_S)
+        return int(granted.value)
+
     def subscribe(self, topic_filter: str, qos: int) -> None:
         """Subscribe and wait until it is granted with this QoS."""
-        self.paho.subscribe(topic_filter, qos)
-        granted = self._subscribed.get(timeout=WAIT_S)
-        assert [reason.value for reason in granted] == [qos]
+        granted = self.ask_for(topic_filter, qos)
+        assert granted == qos, f"SUBACK says {granted:#x}"
 
     def unsubscribe(self, topic_filter: str) -> None:
         """Unsubscribe and wait for the answer."""

@@ -58,7 +58,9 @@ def live(shared_house: House) -> Iterator[ClientConnection]:
 def watch(house: House, **parameters: object) -> ClientConnection:
     query = "&".join(f"{name}={value}" for name, value in parameters.items())
     url = house.medical_url.replace("http", "ws", 1) + f"/ws/mqtt?{query}"
-    return connect(url, additional_headers={"Authorization": f"Bearer {house.login()}"})
+    headers = {"Authorization": f"Bearer {house.login()}"}
+    # A reader that leaves with frames unread waits in vain for the answer to its goodbye.
+    return connect(url, additional_headers=headers, close_timeout=0.2)
 
 
 def read(connection: ClientConnection) -> dict[str, Any]:
@@ -146,7 +148,7 @@ def test_a_partial_status_wipes_nothing(shared_house: House, medical: httpx.Clie
     device = medical.get("/devices/st-1").json()
     assert device["status"] == "online"
     assert device["reported"] == {"battery": 0, "signal_strength": -45}
-    assert device["last_seen"] is not None
+    eventually(lambda: medical.get("/devices/st-1").json()["last_seen"] is not None)
 
 
 def test_a_command_goes_queued_sent_delivered(
@@ -194,6 +196,12 @@ def test_a_command_nobody_takes_in_time_expires(shared_house: House, medical: ht
     assert medical.post("/devices/nobody/command", json={"command": "x"}).status_code == 404
 
 
+def refusals(platform: httpx.Client) -> str:
+    """Return what the audit says of refused clients, as one text."""
+    lines = platform.get("/api/v1/audit?limit=200").json()["items"]
+    return " ".join(str(line["detail"]) for line in lines if line["action"] == "mqtt.refused")
+
+
 @pytest.mark.needs_mosquitto
 def test_who_may_not_is_refused_and_it_can_be_seen(
     shared_house: House, platform: httpx.Client
@@ -222,26 +230,26 @@ def test_who_may_not_is_refused_and_it_can_be_seen(
     assert client.wait_for_end().value == 0x87  # at once, on the live connection
     assert publish(shared_house, extra_login, "devices/own/data", message) != 0
 
-    assert publish(shared_house, login, "devices/other/data", message) == 0  # 3.1.1: acknowledged,
-    assert publish(shared_house, login, "devices/other/data", message, "-V", "5") != 0
+    # 3.1.1 has no words for it and is acknowledged, 5.0 is told; both are kept and shown.
+    assert publish(shared_house, login, "devices/other/data", message) == 0
+    five = PahoClient(MQTTProtocolVersion.MQTTv5, "own-five")
+    five.paho.username_pw_set(*login)
+    five.connect(shared_house.mqtt_port)
+    told: queue.Queue[int] = queue.Queue()
+    five.paho.on_publish = lambda _c, _u, _m, reason, _p: told.put(reason.value)
+    five.paho.publish("devices/other/data", message, qos=1)
+    assert told.get(timeout=WAIT_S) == 0x87
+    five.disconnect()
     assert shared_house.select(
         "SELECT count(*) FROM device_readings WHERE device_id = 'other'"
     ) == [(0,)]
     refused = platform.get("/api/v1/quarantine?topic=devices/other/data").json()["items"]
-    assert len(refused) == 2  # but kept and shown
+    assert len(refused) == 2
     assert "may not publish" in refused[0]["reason"]
     assert refused[0]["payload"] == message
 
-    audited = eventually(
-        lambda: [
-            line
-            for line in platform.get("/api/v1/audit?limit=200").json()["items"]
-            if line["action"] == "mqtt.refused"
-        ]
-    )
-    reasons = " ".join(str(line["detail"]) for line in audited)
     for words in ("wrong user name or password", "expired", "revoked"):
-        assert words in reasons
+        assert eventually(lambda words=words: words in refusals(platform))
         assert words in shared_house.log()
     assert "devices/other/data" in shared_house.log()
     for secret in (login.password, extra["password"], short.password):
@@ -313,7 +321,7 @@ def test_bad_messages_are_quarantined_with_their_reason(
         '{"value": 1}': "metric_type",
         '{"metric_type": "weight", "value": 1, "timestamp": "yesterday"}': "timestamp",
         '{"metric_type": "weight", "value": 1, "device_id": "other"}': "device_id",
-        "[" * 50_000: "nested",
+        '{"metric_type": "weight", "value": ' + "[" * 50_000: "nested",
         "\x00\x01": "not JSON",
         "": "not JSON",
     }
@@ -330,7 +338,6 @@ def test_bad_messages_are_quarantined_with_their_reason(
         assert words in record["reason"], record["reason"]
         assert record["reason_code"] >= 0x80
     unknown = {"metric_type": "weight", "value": 1}
-    PahoClient(MQTTProtocolVersion.MQTTv311, "x")
     subprocess.run(
         ["mosquitto_pub", "-p", str(shared_house.mqtt_port), "-q", "1", "-t",
          "devices/nobody/data", "-m", json.dumps(unknown)],

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import quote, unquote
 
+from alembic.script import ScriptDirectory
+
 from fleetwire.cli.rest import RestClient, RestError
 from fleetwire.errors import SettingsError
 from fleetwire.kit import App
@@ -28,8 +30,9 @@ from fleetwire.net.client import (
     UnreachableError,
 )
 from fleetwire.protocol import constants as c
-from fleetwire.runtime.loader import load_apps
+from fleetwire.runtime.loader import load_apps, migrations_of
 from fleetwire.settings import Settings, is_loopback, reachable_at
+from fleetwire.store.migrate import FOLDER
 
 Level = Literal["good", "notice", "wrong"]
 
@@ -333,8 +336,8 @@ def _check_token(settings: Settings) -> Finding:
     return Finding("sign-in", "wrong", "the server shows an account to somebody without a token")
 
 
-def check_database(settings: Settings) -> list[Finding]:
-    """Look whether the database opens, is whole, and writes ahead."""
+def check_database(settings: Settings, apps: list[App]) -> list[Finding]:
+    """Look whether the database opens, is of this version's form, whole, and writes ahead."""
     path = Path(unquote(settings.store.url.removeprefix("sqlite:///").partition("?")[0]))
     if not path.exists():
         return [Finding("database", "good", f"{path} (made at the first start)")]
@@ -345,28 +348,73 @@ def check_database(settings: Settings) -> list[Finding]:
         uri += "&immutable=1"
     try:
         with closing(sqlite3.connect(uri, uri=True, timeout=TIMEOUT_S)) as database:
-            return [_check_form(database, path), _check_wholeness(database)]
+            return [
+                _check_writing_ahead(path),
+                _check_form(database, apps),
+                _check_wholeness(database),
+            ]
     except sqlite3.Error as error:
-        advice = (
-            "Restore it from a backup." if "not a database" in str(error) else "Look at its rights."
-        )
+        is_other = "not a database" in str(error) or "malformed" in str(error)
+        advice = "Restore it from a backup." if is_other else "Look at its rights."
         return [Finding("database", "wrong", f"{path}: {error}", advice)]
 
 
-def _check_form(database: sqlite3.Connection, path: Path) -> Finding:
+def _check_writing_ahead(path: Path) -> Finding:
     with path.open("rb") as file:
         is_wal = file.read(20)[18:] == b"\x02\x02"  # the file format's word for it
-    size = f"{path.stat().st_size / 1024**2:.1f} MiB"
-    tables = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
-    if "alembic_version" not in tables:
-        advice = "It is not Fleetwire's, or its first start was interrupted: fleetwire migrate"
-        return Finding("database", "wrong", f"{path} has no version", advice)
-    revisions = sorted(row[0] for row in database.execute("SELECT * FROM alembic_version"))
-    found = f"{path} ({size}, version {', '.join(revisions)})"
+    found = f"{path} ({path.stat().st_size / 1024**2:.1f} MiB)"
     if not is_wal:
         advice = "It writes no log ahead; the server sets that (WAL) when it starts."
         return Finding("database", "notice", found, advice)
     return Finding("database", "good", found)
+
+
+def _check_form(database: sqlite3.Connection, apps: list[App]) -> Finding:
+    about = "database version"
+    tables = {row[0] for row in database.execute("SELECT name FROM sqlite_master")}
+    if "alembic_version" not in tables:
+        advice = "It is not Fleetwire's, or its first start was interrupted: fleetwire migrate"
+        return Finding(about, "wrong", "none", advice)
+    reached, missing, unknown = [], [], []
+    for branch, (table, revisions) in _revisions(apps).items():
+        rows = database.execute(f'SELECT version_num FROM "{table}"') if table in tables else ()
+        revision = next((row[0] for row in rows), None)
+        if revision == revisions[0]:
+            reached.append(f"{branch} {revision}")
+        elif revision is None or revision in revisions:
+            missing.append(f"{branch} {revision or 'none'}, needed is {revisions[0]}")
+        else:
+            unknown.append(f"{branch} {revision}")
+    if unknown:
+        advice = "A newer version made it: start that one, or go back to a copy from before."
+        return Finding(about, "wrong", f"{', '.join(unknown)} is not known here", advice)
+    if missing:
+        advice = "The server brings it up when it starts; or: fleetwire migrate"
+        return Finding(about, "notice", "; ".join(missing), advice)
+    return Finding(about, "good", ", ".join(reached))
+
+
+def _revisions(apps: list[App]) -> dict[str, tuple[str, list[str]]]:
+    """Return by branch its version table and its revisions, newest first."""
+    branches = {"platform": ("alembic_version", FOLDER / "versions")}
+    for app in apps:
+        folder = migrations_of(app)
+        if folder is not None:
+            branches[app.name] = (f"alembic_version_{app.name}", folder)
+    script = ScriptDirectory(
+        str(FOLDER), version_locations=[str(folder) for _, folder in branches.values()]
+    )
+    return {
+        branch: (
+            table,
+            [
+                each.revision
+                for each in script.walk_revisions("base", f"{branch}@head")
+                if branch in each.branch_labels
+            ],
+        )
+        for branch, (table, _) in branches.items()
+    }
 
 
 def _check_wholeness(database: sqlite3.Connection) -> Finding:

@@ -50,7 +50,7 @@ def _check(settings: Settings, username: str | None, password: str | None) -> li
     findings += checks.check_ports(settings, checks.ports_of(settings, apps), running)
     findings += checks.check_broker(settings, running, username, password)
     findings += checks.check_authentication(settings, running)
-    findings += checks.check_database(settings)
+    findings += checks.check_database(settings, apps)
     return findings
 
 

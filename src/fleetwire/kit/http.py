@@ -8,7 +8,9 @@ from abc import ABC, abstractmethod
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends
+from fastapi.openapi.models import HTTPBearer
 from fastapi.requests import HTTPConnection
+from fastapi.security.base import SecurityBase
 
 from fleetwire.kit.services import Caller
 
@@ -29,7 +31,20 @@ class Gate(ABC):
         """
 
 
-async def who_asks(connection: HTTPConnection) -> Caller:
+class _Bearer(SecurityBase):
+    """Tells the OpenAPI document which calls want a token; the gate is what reads it."""
+
+    def __init__(self) -> None:
+        self.model = HTTPBearer(bearerFormat="JWT")
+        self.scheme_name = "bearer"
+
+    def __call__(self) -> None:
+        return None
+
+
+async def who_asks(
+    connection: HTTPConnection, _: Annotated[None, Depends(_Bearer())] = None
+) -> Caller:
     """Return the signed-in caller; raises UnauthenticatedError (401)."""
     gate: Gate = connection.app.state.gate
     return await gate.caller(connection)

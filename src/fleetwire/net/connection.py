@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("fleetwire.net")
 
 VERSION_NAMES = {c.V31: "3.1", c.V311: "3.1.1", c.V5: "5.0"}
-CLOSE_GRACE_S = 5.0  # time for the last bytes to leave before the connection is cut
+CLOSE_GRACE_S = 1.0  # time for the last bytes to arrive before the connection is cut
 STALLED_S = 60.0  # a client that reads nothing for so long is gone, whatever TCP says
 CLIENT_ID_LENGTH = 256  # longer ids are no names; they would only fill memory and logs
 
@@ -89,6 +89,8 @@ class MQTTConnection(asyncio.Protocol, Link):
             self.server.hold_one(self)
 
     def data_received(self, data: bytes) -> None:
+        if self.closed:
+            return
         self.heard_at = time.monotonic()
         self.server.broker.stats.bytes_received += len(data)
         protocol = self.protocol
@@ -103,21 +105,28 @@ class MQTTConnection(asyncio.Protocol, Link):
         if protocol.error is not None and not self.closed and not self.is_opening:
             self._refuse_bytes(protocol.error)
 
+    def eof_received(self) -> bool:
+        return False  # the transport closes itself
+
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
+        self._detach()
+        self.server.leave(self)
+        self.transport = None
+
+    def _detach(self) -> None:
+        """Leave the session: what happens to it from here on is not this connection's."""
         self.output.clear()
-        server = self.server
-        server.leave(self)
-        session = self.session
-        if session is None or self.client is None:
+        session, client = self.session, self.client
+        if session is None or client is None:
             return
         self.session = None
-        sent_will = server.broker.close(
+        broker = self.server.broker
+        sent_will = broker.close(
             session, self, with_will=self.with_will, now=time.time_ns() // 1000
         )
-        server.tell_disconnected(
-            self.client, "will" if sent_will and self.reason == "lost" else self.reason
-        )
+        reason = "will" if sent_will and self.reason == "lost" else self.reason
+        self.server.tell_disconnected(client, reason)
 
     def pause_writing(self) -> None:
         # It does not read what we write. Whatever it sends would add acknowledgements to the heap.
@@ -384,14 +393,24 @@ class MQTTConnection(asyncio.Protocol, Link):
         self._finish()
 
     def _finish(self) -> None:
-        """Write what is queued and close; cut the connection if the far side does not read."""
+        """Write what is queued, end our side, and wait a moment for the far side to end its own.
+
+        Closing at once, with bytes unread, would make TCP throw away what we wrote last: the
+        CONNACK or DISCONNECT that says why.
+        """
         if self.closed:
             return
         self.flush()
         self.closed = True
-        if self.transport is not None:
-            self.transport.close()
-            asyncio.get_running_loop().call_later(CLOSE_GRACE_S, self.abort)
+        self._detach()
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return
+        transport.write_eof()
+        if self._is_paused:
+            self._is_paused = False
+            transport.resume_reading()  # to throw away what still comes
+        asyncio.get_running_loop().call_later(CLOSE_GRACE_S, self.abort)
 
     def abort(self) -> None:
         """Cut the connection."""
@@ -403,7 +422,9 @@ class MQTTConnection(asyncio.Protocol, Link):
 
     def pause(self) -> None:
         """Stop reading."""
-        if not self._is_paused and self.transport is not None and not self.transport.is_closing():
+        if self.closed or self._is_paused or self.transport is None:
+            return
+        if not self.transport.is_closing():
             self._is_paused = True
             self.transport.pause_reading()
 

@@ -128,7 +128,8 @@ class Decoder:
             if self.version:
                 pos = self._take(chunk, pos, packets)
         except ProtocolError as error:
-            self.error = error
+            # Without its traceback, whose frames would keep the chunk alive.
+            self.error = error.with_traceback(None)
         else:
             if pos < len(chunk):
                 held += chunk[pos:] if pos else chunk

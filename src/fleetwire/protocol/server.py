@@ -88,7 +88,7 @@ class ServerProtocol:
                         return packets[: index + 1]
                 index += 1
         except ProtocolError as error:
-            self.error = error
+            self.error = error.with_traceback(None)  # its frames would keep the chunk alive
             self.state = CLOSED
             return packets[:index]
         if with_qos:

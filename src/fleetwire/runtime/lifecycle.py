@@ -123,6 +123,7 @@ class DataFolder:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
+            self._file.close()
             raise SettingsError(
                 f"Another Fleetwire is running on the data folder {self._data_dir}. "
                 "Stop it, or choose another folder with --data-dir."

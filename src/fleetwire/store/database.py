@@ -14,12 +14,14 @@ Does not: retry (the caller knows whether that is safe), or hide SQL (rooms writ
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, TypeVar
 
+import structlog
 from sqlalchemy import Connection, CursorResult, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
@@ -27,6 +29,8 @@ from sqlalchemy.pool import NullPool, QueuePool
 from sqlalchemy.sql import Executable
 
 from fleetwire.errors import FleetwireError, StoreUnavailableError
+
+log = structlog.get_logger("fleetwire.store")
 
 T = TypeVar("T")
 
@@ -137,8 +141,13 @@ class Database:
         return result
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        """Run `work` on a reader's thread, in a snapshot, and return its result."""
+        """Run `work` on a reader's thread, in a snapshot, and return its result.
+
+        Raises what `work` raises, or StoreUnavailableError.
+        """
         assert self._loop is not None, "open() comes first"
+        if self._stopping:
+            raise StoreUnavailableError("The database is being closed.")
         return await self._loop.run_in_executor(self._readers, self._read, work)
 
     def _read(self, work: Callable[[Connection], T]) -> T:
@@ -187,7 +196,7 @@ class Database:
             connection.close()
 
     def _commit_group(self, connection: Connection, jobs: list[_Job]) -> None:
-        with connection.begin():
+        with connection.begin() as transaction:
             for job in jobs:
                 job.transaction = Transaction(connection)
                 savepoint = connection.begin_nested() if len(jobs) > 1 else None
@@ -197,6 +206,9 @@ class Database:
                     if error.connection_invalidated or not _is_fault_of_the_statement(error):
                         raise
                     job.error = error
+                except StopIteration as error:  # no future takes it
+                    job.error = RuntimeError("A piece of work raised StopIteration")
+                    job.error.__cause__ = error
                 except Exception as error:
                     job.error = error
                 if savepoint is not None:
@@ -205,9 +217,13 @@ class Database:
                     else:
                         savepoint.rollback()
                 elif job.error is not None:
-                    connection.rollback()
+                    transaction.rollback()
                     return
+            began = time.perf_counter()
             self._before_commit()
+            transaction.commit()
+        self.last_commit_s = time.perf_counter() - began
+        self.commit_seconds += self.last_commit_s
         self.groups_committed += 1
 
     def _before_commit(self) -> None:
@@ -223,7 +239,10 @@ def _resolve(jobs: list[_Job]) -> None:
     for job in jobs:
         if job.error is None and job.transaction is not None:
             for callback in job.transaction._after_commit:
-                callback()
+                try:
+                    callback()
+                except Exception:  # it is stored; whoever else waits must still hear so
+                    log.exception("what follows a commit has failed")
         if job.future.done():
             continue  # the caller was cancelled; the work is stored all the same
         if job.error is not None:

@@ -3,6 +3,7 @@
 from fastapi.requests import HTTPConnection
 
 from fleetwire.errors import UnauthenticatedError
+from fleetwire.features.accounts.endpoints import remote_of
 from fleetwire.features.accounts.service import Accounts
 from fleetwire.kit.http import Gate
 from fleetwire.kit.services import Caller
@@ -30,5 +31,4 @@ class TokenGate(Gate):
                 "Sign in first (POST /api/v1/auth/login) and send the access token as "
                 "`Authorization: Bearer <token>`."
             )
-        remote = connection.client.host if connection.client is not None else ""
-        return await self._accounts.authenticate_token(token, remote)
+        return await self._accounts.authenticate_token(token, remote_of(connection))

@@ -1,20 +1,29 @@
 """Errors as HTTP answers: `application/problem+json` (RFC 9457), naming the field at fault."""
 
+import math
 import secrets
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
 import structlog
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, WebSocket
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketState
 
-from fleetwire.errors import DomainError, StoreUnavailableError
+from fleetwire.errors import DomainError, InvalidValueError, NotFoundError, StoreUnavailableError
 
 log = structlog.get_logger("fleetwire.web")
 
-RETRY_AFTER_S = "2"
+RETRY_AFTER_S = 2.0
+FAULTS_MOST = 20  # a long list of wrong things has as many faults as entries
+CLOSE_CODE = 4000  # plus the HTTP status: how a WebSocket that is open already is told
+
+ErrorForm = Callable[[DomainError], tuple[int, dict[str, Any]]]
+"""How an app says errors instead: the HTTP status, and the body to be sent as JSON."""
 
 
 class Problem(JSONResponse):
@@ -44,39 +53,101 @@ def problem(
     return Problem(content, status, headers)
 
 
-def add_problem_handlers(app: FastAPI) -> None:
-    """Let the app answer every error as a problem."""
-    app.add_exception_handler(DomainError, _domain_error)
-    app.add_exception_handler(StoreUnavailableError, _store_unavailable)
-    app.add_exception_handler(RequestValidationError, _invalid_request)
-    app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(Exception, _unexpected)
+class ErrorAnswers:
+    """Turns errors into answers, as problems or in the app's own form."""
+
+    def __init__(self, form: ErrorForm | None = None) -> None:
+        self._form = form
+
+    def of(self, error: DomainError, **more: Any) -> JSONResponse:
+        """Return the answer to an error; `more` goes into a problem."""
+        headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
+        retry_after_s = getattr(error, "retry_after_s", None)
+        if retry_after_s is not None:
+            headers["Retry-After"] = _whole(retry_after_s)
+        if self._form is not None:
+            status, content = self._form(error)
+            return JSONResponse(content, status, headers)
+        return problem(error.status, error.message, field=error.field, headers=headers, **more)
+
+    def add_to(self, app: FastAPI) -> None:
+        """Let the app answer every error this way."""
+        app.add_exception_handler(DomainError, self._domain_error)
+        app.add_exception_handler(StoreUnavailableError, self._store_unavailable)
+        app.add_exception_handler(RequestValidationError, self._invalid_request)
+        app.add_exception_handler(HTTPException, self._http_error)
+        app.add_middleware(CatchUnexpected)
+
+    async def _domain_error(self, connection: Request | WebSocket, error: Exception) -> Any:
+        assert isinstance(error, DomainError)
+        return await _answer(connection, self.of(error), error.message)
+
+    async def _store_unavailable(self, connection: Request | WebSocket, error: Exception) -> Any:
+        detail = "The database does not take work just now. Try again."
+        answer = problem(503, detail, headers={"Retry-After": _whole(RETRY_AFTER_S)})
+        return await _answer(connection, answer, detail)
+
+    async def _invalid_request(self, request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        faults = [
+            {"field": _place(fault["loc"]), "detail": str(fault["msg"])}
+            for fault in error.errors()[:FAULTS_MOST]
+        ]
+        first = faults[0]
+        return self.of(
+            InvalidValueError(f"{first['field']}: {first['detail']}", field=first["field"]),
+            errors=faults,
+        )
+
+    async def _http_error(self, request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        if error.status_code == 404:
+            return self.of(NotFoundError(f"There is nothing at {request.url.path[:200]}."))
+        return problem(error.status_code, str(error.detail), headers=dict(error.headers or {}))
 
 
-async def _domain_error(request: Request, error: Exception) -> Problem:
-    assert isinstance(error, DomainError)
-    headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
-    retry_after_s = getattr(error, "retry_after_s", None)
-    if retry_after_s is not None:
-        headers["Retry-After"] = str(max(1, round(retry_after_s)))
-    return problem(error.status, error.message, field=error.field, headers=headers)
+class CatchUnexpected:
+    """Answers 500 to what nobody foresaw, and logs it once.
+
+    The caller gets a number to quote, the log has the same number with what happened.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = False
+
+        async def noting_send(message: Message) -> None:
+            nonlocal began
+            began = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting_send)
+        except Exception as error:
+            number = secrets.token_hex(6)
+            log.error("a request failed", id=number, path=scope.get("path"), exc_info=error)
+            if scope["type"] == "websocket":
+                await send({"type": "websocket.close", "code": 1011, "reason": f"error {number}"})
+            elif not began:
+                detail = f"Something failed on our side. If it stays so, report the id {number}."
+                await problem(500, detail, id=number)(scope, receive, send)
 
 
-async def _store_unavailable(request: Request, error: Exception) -> Problem:
-    return problem(
-        503,
-        "The database does not take work just now. Try again.",
-        headers={"Retry-After": RETRY_AFTER_S},
-    )
-
-
-async def _invalid_request(request: Request, error: Exception) -> Problem:
-    assert isinstance(error, RequestValidationError)
-    faults = [
-        {"field": _place(fault["loc"]), "detail": str(fault["msg"])} for fault in error.errors()
-    ]
-    first = faults[0]
-    return problem(422, f"{first['field']}: {first['detail']}", field=first["field"], errors=faults)
+async def _answer(
+    connection: Request | WebSocket, answer: JSONResponse, reason: str
+) -> JSONResponse | None:
+    """Return the answer, also to a WebSocket's handshake; one that is open already is closed."""
+    if (
+        isinstance(connection, WebSocket)
+        and connection.application_state is WebSocketState.CONNECTED
+    ):
+        # A close frame holds 125 bytes, two of them the code (RFC 6455 §5.5).
+        said = reason.encode()[:123].decode(errors="ignore")
+        await connection.close(CLOSE_CODE + answer.status_code, said)
+        return None
+    return answer
 
 
 def _place(location: tuple[int | str, ...]) -> str:
@@ -85,13 +156,5 @@ def _place(location: tuple[int | str, ...]) -> str:
     return ".".join(inside) if inside else str(location[0])
 
 
-async def _http_error(request: Request, error: Exception) -> Problem:
-    assert isinstance(error, HTTPException)
-    return problem(error.status_code, str(error.detail), headers=dict(error.headers or {}))
-
-
-async def _unexpected(request: Request, error: Exception) -> Problem:
-    # The caller gets a number to quote, we get the same number with what happened.
-    number = secrets.token_hex(6)
-    log.error("a request failed", id=number, path=request.url.path, exc_info=error)
-    return problem(500, f"Something failed on our side. If it stays so, report the id {number}.")
+def _whole(seconds: float) -> str:
+    return str(max(1, math.ceil(seconds)))

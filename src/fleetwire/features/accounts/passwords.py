@@ -31,15 +31,15 @@ def random_password() -> str:
 class Passwords:
     """Makes and checks password hashes."""
 
-    def __init__(self) -> None:
-        self._hasher = PasswordHasher(time_cost=TIME_COST, memory_cost=MEMORY_KIB, parallelism=1)
+    def __init__(self, *, memory_kib: int = MEMORY_KIB, time_cost: int = TIME_COST) -> None:
+        self._hasher = PasswordHasher(time_cost=time_cost, memory_cost=memory_kib, parallelism=1)
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._waiting = 0
         # Nobody's password: checking against it takes as long as checking a real one.
         salt, digest = (
             b64encode(secrets.token_bytes(size)).rstrip(b"=").decode() for size in (16, 32)
         )
-        self._nobody = f"$argon2id$v=19$m={MEMORY_KIB},t={TIME_COST},p=1${salt}${digest}"
+        self._nobody = f"$argon2id$v=19$m={memory_kib},t={time_cost},p=1${salt}${digest}"
 
     async def hash(self, password: str) -> str:
         """Return the hash to be stored. Raises TooManyAttemptsError."""

@@ -6,7 +6,7 @@ from typing import Final
 
 OWNER: Final = "owner"
 
-_VIEWER = frozenset({"device.read", "telemetry.read", "message.read"})
+_VIEWER = frozenset({"device.read", "telemetry.read", "message.read", "organization.read"})
 _OPERATOR = _VIEWER | {"command.send", "message.publish", "quarantine.read"}
 _ADMINISTRATOR = _OPERATOR | {
     "device.write",

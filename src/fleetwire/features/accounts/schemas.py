@@ -46,36 +46,6 @@ class Login(BaseModel):
     password: str = Field(max_length=MAX_PASSWORD_CHARS)
 
 
-class TokensView(BaseModel):
-    """Tokens: send the access token as `Authorization: Bearer …`, keep the refresh token safe."""
-
-    model_config = _examples(
-        {
-            "access_token": "eyJhbGciOiJIUzI1NiIs…",
-            "token_type": "bearer",
-            "expires_in": 3600,
-            "refresh_token": "43 characters",
-            "refresh_expires_in": 2592000,
-        }
-    )
-
-    access_token: str
-    token_type: Literal["bearer"] = "bearer"
-    expires_in: int = Field(description="seconds")
-    refresh_token: str = Field(description="good for one use")
-    refresh_expires_in: int = Field(description="seconds")
-
-    @classmethod
-    def of(cls, tokens: Tokens) -> "TokensView":
-        """Return the view of new tokens."""
-        return cls(
-            access_token=tokens.access_token,
-            expires_in=tokens.expires_in_s,
-            refresh_token=tokens.refresh_token,
-            refresh_expires_in=tokens.refresh_expires_in_s,
-        )
-
-
 class RefreshRequest(BaseModel):
     """A refresh token."""
 
@@ -149,6 +119,39 @@ class AccountView(BaseModel):
             organization_id=account.organization_id,
             created_at=iso(account.created_at),
             last_login_at=None if account.last_login_at is None else iso(account.last_login_at),
+        )
+
+
+class TokensView(BaseModel):
+    """Tokens: send the access token as `Authorization: Bearer …`, keep the refresh token safe."""
+
+    model_config = _examples(
+        {
+            "access_token": "eyJhbGciOiJIUzI1NiIs…",
+            "token_type": "bearer",
+            "expires_in": 3600,
+            "refresh_token": "43 characters",
+            "refresh_expires_in": 2592000,
+            "user": _ACCOUNT,
+        }
+    )
+
+    access_token: str
+    token_type: Literal["bearer"] = "bearer"
+    expires_in: int = Field(description="seconds")
+    refresh_token: str = Field(description="good for one use")
+    refresh_expires_in: int = Field(description="seconds")
+    user: AccountView
+
+    @classmethod
+    def of(cls, tokens: Tokens) -> "TokensView":
+        """Return the view of new tokens."""
+        return cls(
+            access_token=tokens.access_token,
+            expires_in=tokens.expires_in_s,
+            refresh_token=tokens.refresh_token,
+            refresh_expires_in=tokens.refresh_expires_in_s,
+            user=AccountView.of(tokens.account),
         )
 
 

@@ -64,6 +64,7 @@ class Tokens(msgspec.Struct):
 
     access_token: str
     refresh_token: str
+    account: Account
     expires_in_s: int = ACCESS_LIFE_S
     refresh_expires_in_s: int = REFRESH_LIFE_S
 
@@ -80,13 +81,14 @@ class Accounts:
         jwks_url: str | None = None,
         clock: Callable[[], int] = instants.now,
         throttle: Throttle | None = None,
+        passwords: Passwords | None = None,
     ) -> None:
         self._db = db
         self._audit = audit
         self._clock = clock
         self._directory = Directory()
-        self._passwords = Passwords()
-        self._throttle = throttle or Throttle()
+        self._passwords = Passwords() if passwords is None else passwords
+        self._throttle = Throttle() if throttle is None else throttle
         keys = KeySet(jwks_url) if jwks_url is not None else None
         self._access_tokens = AccessTokens(secret, keys, clock)
 
@@ -120,8 +122,9 @@ class Accounts:
         Raises UnauthenticatedError, with the same words after the same time whatever is wrong, and
         TooManyAttemptsError after failures.
         """
-        self._throttle.enter(username_or_email, remote)
-        account = self._directory.by_login(username_or_email.strip())
+        name = username_or_email.strip()
+        self._throttle.enter(name, remote)
+        account = self._directory.by_login(name)
         account_id = account.id if account is not None else 0
         stored = await self._db.read(lambda c: repository.password_hash(c, account_id))
         tokens = None
@@ -130,7 +133,7 @@ class Accounts:
         if tokens is None:
             await self._record_failure(account, "login.failed", remote)
             raise UnauthenticatedError("The user name or the password is wrong.")
-        self._throttle.succeeded(username_or_email, remote)
+        self._throttle.succeeded(name, remote)
         return tokens
 
     def _log_in(
@@ -140,6 +143,7 @@ class Accounts:
             return None  # closed, or given another password, while this one was checked
         at = self._clock()
         repository.update_account(tx, account.id, {"last_login_at": at})
+        account = msgspec.structs.replace(account, last_login_at=at)
         tx.after_commit(lambda: self._directory.change(account.id, last_login_at=at))
         self._audit.record_in(tx, _caller(account, remote), "login", f"account:{account.id}")
         tokens = self._give_tokens(tx, account, secrets.token_hex(16))
@@ -157,7 +161,7 @@ class Accounts:
             expires_at=at + REFRESH_LIFE_S * 1_000_000,
             at=at,
         )
-        return Tokens(self._access_tokens.issue(account), refresh_token)
+        return Tokens(self._access_tokens.issue(account), refresh_token, account)
 
     async def _record_failure(self, account: Account | None, action: str, remote: str) -> None:
         # A name that nobody has is not written down: now and then it is somebody's password.
@@ -363,8 +367,8 @@ class Accounts:
             if role is not None:
                 set_role(tx, Membership(caller.organization_id, account_id, role))
                 changes["role"] = role
-            if account.role == OWNER:
-                _check_an_owner_is_left(tx, caller.organization_id)
+            # Asked of the database whatever the account was: the directory may be a commit behind.
+            _check_an_owner_is_left(tx, caller.organization_id)
             if hashed is not None or is_active is False:
                 repository.revoke_account(tx, account_id, self._clock())
             tx.after_commit(lambda: self._directory.change(account_id, **changes))

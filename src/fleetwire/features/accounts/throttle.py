@@ -68,4 +68,4 @@ class Throttle:
 
 def _key(name: str, remote: str) -> bytes:
     # A digest, because a name may be as long as its sender likes.
-    return blake2b(f"{remote}\0{name.lower()}".encode(), digest_size=16).digest()
+    return blake2b(f"{remote}\0{name.lower()}".encode(errors="replace"), digest_size=16).digest()

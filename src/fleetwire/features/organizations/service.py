@@ -9,6 +9,7 @@ from fleetwire.features.organizations.repository import Organization
 from fleetwire.kit.services import Caller
 from fleetwire.store.database import Database, Transaction
 
+READ = "organization.read"
 WRITE = "organization.write"
 MAX_NAME_CHARS = 200
 
@@ -22,6 +23,7 @@ class Organizations:
 
     async def get(self, caller: Caller) -> Organization:
         """Return the caller's organisation."""
+        caller.require(READ)
         found = await self._db.read(
             lambda connection: repository.find_organization(connection, caller.organization_id)
         )

@@ -61,7 +61,9 @@ class QuarantineService:
         """
         caller.require(READ)
         check_limit(limit)
-        preview = func.substr(quarantine.c.payload, 1, PREVIEW_BYTES).label("payload")
+        # SQLite has NULL for a part of nothing.
+        begin = func.substr(quarantine.c.payload, 1, PREVIEW_BYTES)
+        preview = func.coalesce(begin, b"").label("payload")
         query = _query(preview).where(_visible(caller))
         if topic:
             query = query.where(quarantine.c.topic.icontains(topic, autoescape=True))

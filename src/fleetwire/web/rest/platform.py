@@ -40,6 +40,7 @@ def login_router() -> APIRouter:
 def landing_router(urls: Callable[[], Sequence[tuple[str, str]]]) -> APIRouter:
     """Return the page at `/`: what runs here and the first steps. `urls` gives (name, URL)."""
     router = APIRouter(include_in_schema=False)
+    installed = escape(version("fleetwire"))
 
     @router.get("/")
     async def landing() -> HTMLResponse:
@@ -47,7 +48,7 @@ def landing_router(urls: Callable[[], Sequence[tuple[str, str]]]) -> APIRouter:
             f"<tr><th>{escape(name)}</th><td>{_link(url)}</td></tr>" for name, url in urls()
         )
         return HTMLResponse(
-            _PAGE.format(rows=rows, version=escape(version("fleetwire"))),
+            _PAGE.format(rows=rows, version=installed),
             headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"},
         )
 

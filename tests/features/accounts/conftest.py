@@ -1,0 +1,79 @@
+"""Accounts over a database of the test's own, with clocks that move when told to."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from fleetwire.features.accounts.directory import Account
+from fleetwire.features.accounts.service import Accounts
+from fleetwire.features.accounts.throttle import Throttle
+from fleetwire.features.audit.service import SqlAudit
+from fleetwire.kit import Caller
+from fleetwire.store.database import Database
+from fleetwire.store.migrate import migrate
+from tests.fakes import FakeClock
+
+SECRET = "the secret of the tests, which is long enough"
+PASSWORD = "correct horse battery staple"
+HERE = "192.0.2.7"
+
+
+class People:
+    """Accounts, and what a test needs around them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.clock = FakeClock()
+        self.waits = 0.0  # the throttle's clock, in seconds
+        self.db = Database(f"sqlite:///{path}")
+        self.audit = SqlAudit(self.db, self.clock)
+        self.accounts = self.open_accounts()
+        self.first = ("", "")  # user name and password of the first administrator
+
+    def open_accounts(self) -> Accounts:
+        """Return Accounts as after a start."""
+        throttle = Throttle(lambda: self.waits)
+        return Accounts(self.db, SECRET, self.audit, clock=self.clock, throttle=throttle)
+
+    async def owner(self) -> Caller:
+        """Return the first administrator as a caller."""
+        tokens = await self.accounts.login(*self.first, HERE)
+        return await self.accounts.authenticate_token(tokens.access_token, HERE)
+
+    async def add(self, name: str, /, role: str = "viewer", **more: Any) -> Account:
+        """Make an account with PASSWORD."""
+        return await self.accounts.create_account(
+            await self.owner(),
+            **{"email": f"{name}@example.org", "username": name, "role": role}
+            | {"password": PASSWORD}
+            | more,
+        )
+
+    async def caller(self, username: str) -> Caller:
+        """Sign somebody in."""
+        tokens = await self.accounts.login(username, PASSWORD, HERE)
+        return await self.accounts.authenticate_token(tokens.access_token, HERE)
+
+    async def audited(self, action: str) -> list[dict[str, Any]]:
+        """Return what the audit has of an action."""
+        query = text("SELECT * FROM audit WHERE action = :action ORDER BY id")
+        return await self.db.read(
+            lambda c: [dict(row) for row in c.execute(query, {"action": action}).mappings()]
+        )
+
+
+@pytest.fixture
+async def people(tmp_path: Path) -> AsyncIterator[People]:
+    people = People(tmp_path / "test.db")
+    migrate(people.db)
+    people.db.open()
+    try:
+        first = await people.accounts.bootstrap()
+        assert first is not None
+        people.first = first
+        yield people
+    finally:
+        await people.db.close()
