@@ -121,6 +121,18 @@ async def test_a_broken_constraint_is_told_to_its_caller_only(disk: Disk) -> Non
     assert await names(disk) == ["a", "b", "c"]
 
 
+async def test_sql_that_makes_no_sense_is_told_to_its_caller_only(disk: Disk) -> None:
+    def work(tx: Transaction) -> None:
+        tx.execute(text("INSERT INTO nowhere VALUES (1)"))
+
+    first, second, third = await disk.group(put("a"), work, put("b"))
+    assert isinstance(second, OperationalError)
+    assert (first, third) == ("a", "b")
+    with pytest.raises(OperationalError):
+        await disk.write(work)
+    assert await names(disk) == ["a", "b"]
+
+
 async def test_stop_iteration_reaches_its_caller_as_an_error(disk: Disk) -> None:
     def work(tx: Transaction) -> object:
         return next(iter(()))
@@ -145,9 +157,12 @@ async def test_a_commit_that_fails_is_told_to_all_and_the_next_one_works(disk: D
     await asyncio.sleep(0)
     disk.is_full = True
     disk.release.set()
+    told = []
     for task in (alone, *group):
-        with pytest.raises(StoreUnavailableError, match="disk is full"):
+        with pytest.raises(StoreUnavailableError, match="disk is full") as refused:
             await task
+        told.append(refused.value)
+    assert told[1] is not told[2]
     assert seen == []
     assert await names(disk) == []
 

@@ -13,6 +13,7 @@ Does not: retry (the caller knows whether that is safe), or hide SQL (rooms writ
 """
 
 import asyncio
+import sqlite3
 import threading
 import time
 from collections import deque
@@ -28,7 +29,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool, QueuePool
 from sqlalchemy.sql import Executable
 
-from fleetwire.errors import FleetwireError, StoreUnavailableError
+from fleetwire.errors import StoreUnavailableError
 
 log = structlog.get_logger("fleetwire.store")
 
@@ -180,13 +181,13 @@ class Database:
                     connection = self.connect_to_write()
                 self._commit_group(connection, jobs)
             except Exception as error:  # whatever it is, it must reach those who wait
-                failure: FleetwireError = StoreUnavailableError(
-                    f"The database did not take the work: {getattr(error, 'orig', error)}"
-                )
-                failure.__cause__ = error
                 for job in jobs:
                     job.transaction = None
-                    job.error = failure
+                    # One for each: raised by many, a single one would gather all their frames.
+                    job.error = StoreUnavailableError(
+                        f"The database did not take the work: {getattr(error, 'orig', error)}"
+                    )
+                    job.error.__cause__ = error
                 if connection is not None:
                     connection.invalidate()
                     connection.close()
@@ -253,6 +254,9 @@ def _resolve(jobs: list[_Job]) -> None:
 
 def _is_fault_of_the_statement(error: DBAPIError) -> bool:
     """Say whether the work is wrong (a constraint, a type), not the database away or full."""
+    # SQLite calls SQL that it does not understand operational, as it does a full disk.
+    if getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
+        return True
     return type(error).__name__ in (
         "IntegrityError",
         "DataError",

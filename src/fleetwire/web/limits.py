@@ -103,7 +103,7 @@ class CheckBody:
 def _check_json(body: bytes) -> None:
     try:
         msgspec.json.decode(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidValueError(f"body: {error}", field="body") from None
     except RecursionError:
         raise InvalidValueError("body: JSON is nested too deeply", field="body") from None

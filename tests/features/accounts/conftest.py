@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from fleetwire.features.accounts.directory import Account
+from fleetwire.features.accounts.passwords import Passwords
 from fleetwire.features.accounts.service import Accounts
 from fleetwire.features.accounts.throttle import Throttle
 from fleetwire.features.audit.service import SqlAudit
@@ -36,7 +37,14 @@ class People:
     def open_accounts(self) -> Accounts:
         """Return Accounts as after a start."""
         throttle = Throttle(lambda: self.waits)
-        return Accounts(self.db, SECRET, self.audit, clock=self.clock, throttle=throttle)
+        return Accounts(
+            self.db,
+            SECRET,
+            self.audit,
+            clock=self.clock,
+            throttle=throttle,
+            passwords=Passwords(memory_kib=64, time_cost=1),  # quick
+        )
 
     async def owner(self) -> Caller:
         """Return the first administrator as a caller."""
