@@ -13,7 +13,7 @@ from typing import IO
 
 import structlog
 
-from fleetwire.errors import FleetwireError, SettingsError
+from fleetwire.errors import SettingsError
 from fleetwire.runtime import logs
 from fleetwire.runtime.house import House
 from fleetwire.runtime.welcome import welcome
@@ -32,18 +32,11 @@ SWITCH_INTERVAL_S = 0.001
 def serve(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT; return the exit status.
 
-    What cannot start says so in one line on standard error.
+    Raises SettingsError for what a person must change before it can start.
     """
     logs.configure(settings.log_level, settings.log_format)
-    try:
-        with DataFolder(settings.data_dir):
-            return asyncio.run(_serve(settings))
-    except SettingsError as error:
-        print(f"fleetwire: {error}", file=sys.stderr)
-        return 2
-    except FleetwireError as error:
-        print(f"fleetwire: {error}", file=sys.stderr)
-        return 1
+    with DataFolder(settings.data_dir):
+        return asyncio.run(_serve(settings))
 
 
 async def _serve(settings: Settings) -> int:
@@ -59,6 +52,11 @@ async def _serve(settings: Settings) -> int:
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLD)
         welcome(settings, house)
+        if settings.external_broker is not None:
+            log.warning(
+                "MQTT_BROKER_URL is set, but external brokers are not served yet; "
+                "devices must connect to the broker in this process"
+            )
         if settings.ready_file is not None:
             _write_ready(settings.ready_file, house)
         profile = cProfile.Profile() if settings.profile is not None else None

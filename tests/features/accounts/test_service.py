@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from fleetwire.errors import (
@@ -108,7 +109,8 @@ async def test_a_failed_login_is_audited_without_what_was_typed(people: People) 
 async def test_a_login_is_audited_and_its_time_kept(people: People) -> None:
     ann = await people.add("ann")
     assert ann.last_login_at is None
-    await people.caller("ann")
+    tokens = await people.accounts.login("ann", PASSWORD, HERE)
+    assert tokens.account == msgspec.structs.replace(ann, last_login_at=people.clock())
     account = await people.accounts.get(await people.owner(), ann.id)
     assert account.last_login_at == people.clock()
     assert (await people.audited("login"))[-2]["actor"] == f"account:{ann.id}"
@@ -127,6 +129,15 @@ async def test_five_failures_make_the_sixth_attempt_wait_even_with_the_right_pas
     assert await people.accounts.login("ann", PASSWORD, "198.51.100.1")  # from elsewhere he may
     people.waits += 1.0
     assert await people.accounts.login("ann", PASSWORD, HERE)
+
+
+async def test_blanks_and_capitals_around_a_name_gain_no_attempts(people: People) -> None:
+    await people.add("ann")
+    for name in ("ann", " ann", "ann ", "ANN", "\tann\n"):
+        with pytest.raises(UnauthenticatedError):
+            await people.accounts.login(name, "wrong", HERE)
+    with pytest.raises(TooManyAttemptsError):
+        await people.accounts.login("  ann  ", "wrong", HERE)
 
 
 async def test_many_attempts_at_once_gain_nothing(people: People) -> None:
@@ -366,6 +377,22 @@ async def test_the_last_owner_stays(people: People, change: dict[str, object]) -
     assert (await people.owner()).role == "owner"
     await people.add("second", "owner")
     await people.accounts.update(owner, owner.account_id, **change)  # type: ignore[arg-type]
+
+
+async def test_an_owner_of_a_moment_ago_does_not_slip_away(people: People) -> None:
+    # The three may share one commit, and the directory is told only after it.
+    ann = await people.add("ann")
+    owner = await people.owner()
+    results = await asyncio.gather(
+        people.accounts.update(owner, ann.id, role="owner"),
+        people.accounts.update(owner, owner.account_id, role="viewer"),
+        people.accounts.update(owner, ann.id, role="viewer"),
+        return_exceptions=True,
+    )
+    assert isinstance(results[2], ConflictError)
+    people.accounts = people.open_accounts()
+    await people.accounts.bootstrap()
+    assert (await people.caller("ann")).role == "owner"
 
 
 async def test_two_owners_cannot_close_each_other_at_once(people: People) -> None:
