@@ -17,10 +17,6 @@ from tests.house import Login
 WINDOW = 20  # messages under way
 ANSWER_TIMEOUT_S = 10.0
 RETRY_S = 0.02
-# While the server is gone its port is free, and a client that tries again and again from the same
-# address is given that very port once in a while: it then talks to itself, and the server cannot
-# listen there any more.
-HERE = ("127.0.0.2", 0)
 CONNACK = 0x20
 PUBACK = 0x40
 PUBLISH_QOS1 = 0x32
@@ -79,7 +75,7 @@ class Publisher:
     @contextmanager
     def _connected(self) -> Iterator[tuple[socket.socket, Iterator[tuple[int, bytes]]]]:
         address = ("127.0.0.1", self._port)
-        with socket.create_connection(address, ANSWER_TIMEOUT_S, HERE) as connection:
+        with socket.create_connection(address, ANSWER_TIMEOUT_S) as connection:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection.sendall(_connect(self._login))
             packets = _packets(connection)

@@ -245,6 +245,9 @@ def test_who_may_not_is_refused_and_it_can_be_seen(
     ) == [(0,)]
     refused = platform.get("/api/v1/quarantine?topic=devices/other/data").json()["items"]
     assert len(refused) == 2
+    assert shared_house.select(
+        "SELECT DISTINCT organization_id FROM quarantine WHERE topic = 'devices/other/data'"
+    ) == [(1,)]
     assert "may not publish" in refused[0]["reason"]
     assert refused[0]["payload"] == message
 

@@ -329,6 +329,7 @@ class Broker:
                 now,
                 ticket,
                 f"{grant.identity} may not publish to this topic",
+                grant.organization_id,
             )
         )
 

@@ -21,13 +21,14 @@ class Delivery:
     `received_at` is in microseconds UTC. `device` is the sender's device by its grant (our integer
     key, 0 = none); `identity` says who sent it in words for logs, audit and quarantine.
     `refused` is "" or why the broker did not let the message pass: such a message goes to
-    quarantine and nowhere else.
+    quarantine and nowhere else, as one of `organization_id`, the sender's (0 = nobody's).
     """
 
     __slots__ = (
         "client_id",
         "device",
         "identity",
+        "organization_id",
         "publish",
         "received_at",
         "refused",
@@ -43,6 +44,7 @@ class Delivery:
         received_at: int,
         ticket: Ticket | None,
         refused: str = "",
+        organization_id: int = 0,
     ) -> None:
         self.publish = publish
         self.client_id = client_id
@@ -51,3 +53,4 @@ class Delivery:
         self.received_at = received_at
         self.ticket = ticket
         self.refused = refused
+        self.organization_id = organization_id

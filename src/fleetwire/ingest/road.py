@@ -346,8 +346,7 @@ def _refused(
     app: str | None, delivery: Delivery, device: Device | None, error: DomainError
 ) -> Refused:
     code = error.code if isinstance(error, NotAcceptedError) else error.reason_code
-    organization_id = device.organization_id if device is not None else None
-    return Refused(app, delivery, error.message, code, organization_id)
+    return Refused(app, delivery, error.message, code, _organization_of(delivery, device))
 
 
 def _broken(
@@ -361,7 +360,17 @@ def _broken(
         error=repr(error),
         exc_info=error,
     )
-    organization_id = device.organization_id if device is not None else None
     return Refused(
-        app, delivery, f"The handler failed: {type(error).__name__}", UNSPECIFIED, organization_id
+        app,
+        delivery,
+        f"The handler failed: {type(error).__name__}",
+        UNSPECIFIED,
+        _organization_of(delivery, device),
     )
+
+
+def _organization_of(delivery: Delivery, device: Device | None) -> int | None:
+    """Return whose message this is: the device's it names, else the sender's; None = nobody's."""
+    if device is not None:
+        return device.organization_id
+    return delivery.organization_id or None

@@ -1,6 +1,7 @@
 """Signing in, staying in, being thrown out; managing accounts."""
 
 import asyncio
+from typing import Any
 
 import msgspec
 import pytest
@@ -319,7 +320,7 @@ async def test_another_organisations_account_does_not_exist_for_us(people: Peopl
         ({"email": "other@example.org", "username": "ANN"}, "username"),
     ],
 )
-async def test_a_taken_name_is_told(people: People, again: dict[str, str], field: str) -> None:
+async def test_a_taken_name_is_told(people: People, again: dict[str, Any], field: str) -> None:
     await people.add("ann")
     with pytest.raises(ConflictError) as refused:
         await people.add("bob", **again)
