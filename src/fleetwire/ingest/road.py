@@ -105,6 +105,11 @@ class Road:
         """How many messages wait for the next batch."""
         return len(self._source)
 
+    def lag_us(self, now: int) -> int:
+        """Return for how long the message has waited that waits longest, in microseconds."""
+        oldest_at = self._source.oldest_at
+        return 0 if oldest_at is None else max(0, now - oldest_at)
+
     async def run(self) -> None:
         """Carry messages until the source is closed and empty."""
         while True:

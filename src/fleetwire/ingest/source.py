@@ -30,6 +30,11 @@ class Source(Taker):
     def __len__(self) -> int:
         return len(self._waiting)
 
+    @property
+    def oldest_at(self) -> int | None:
+        """When the delivery that waits longest was received; None if none waits."""
+        return self._waiting[0].received_at if self._waiting else None
+
     def take(self, delivery: Delivery) -> None:
         """Accept one delivery."""
         waiting = self._waiting

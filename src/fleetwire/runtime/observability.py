@@ -14,6 +14,7 @@ from fleetwire.errors import StoreUnavailableError
 from fleetwire.features.telemetry.writer import ReadingSink
 from fleetwire.ingest.road import Road
 from fleetwire.kit import Component, Health
+from fleetwire.kit.instants import now
 from fleetwire.net.server import Server
 from fleetwire.protocol.constants import reason_name
 from fleetwire.store.database import Database
@@ -58,6 +59,7 @@ class HouseHealth(Health, Collector):
             round(self._database.last_commit_s * 1000, 3),
             {
                 "waiting_messages": road.waiting,
+                "lag_ms": road.lag_us(now()) / 1000,
                 "last_batch_messages": road.counters.rows_at_once,
                 "accepted_messages": road.counters.accepted,
                 "refused_messages": sum(road.counters.refused.values()),
@@ -124,6 +126,7 @@ class HouseHealth(Health, Collector):
         yield _counter(
             "ingest_retries", "Commits that failed and were tried again", counters.retries
         )
+        yield _gauge("ingest_lag_seconds", "Longest wait just now", self._road.lag_us(now()) / 1e6)
         yield _gauge("ingest_waiting", "Messages waiting for the next batch", self._road.waiting)
         yield _gauge(
             "ingest_held", "1 while reading from clients is paused", int(self._server.is_held)
