@@ -136,7 +136,7 @@ class _Insert:
             while left >= size:
                 end = position + size * self._width
                 part = tuple(parameters[position:end])
-                stored += tx.connection.exec_driver_sql(statement, part).rowcount
+                stored += tx.execute_plain(statement, part)
                 position = end
                 left -= size
         return stored
