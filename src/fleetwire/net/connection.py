@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("fleetwire.net")
 
 VERSION_NAMES = {c.V31: "3.1", c.V311: "3.1.1", c.V5: "5.0"}
+READ_BYTES = 64 * 1024  # at once from one connection
 CLOSE_GRACE_S = 1.0  # time for the last bytes to arrive before the connection is cut
 STALLED_S = 60.0  # a client that reads nothing for so long is gone, whatever TCP says
 CLIENT_ID_LENGTH = 256  # longer ids are no names; they would only fill memory and logs
@@ -79,6 +80,8 @@ class MQTTConnection(asyncio.Protocol, Link):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
+        # asyncio would read into 256 KiB each time, which malloc takes from the kernel and gives back.
+        transport.max_size = READ_BYTES  # type: ignore[attr-defined]  # of its socket transports
         transport.set_write_buffer_limits(high=self.server.limits.write_high_bytes)
         peer = transport.get_extra_info("peername")
         self.remote = f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else "local"
