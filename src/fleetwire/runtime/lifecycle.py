@@ -26,7 +26,7 @@ log = structlog.get_logger("fleetwire")
 GC_THRESHOLD = (100_000, 20, 100)
 # The writer's thread and the event loop hand the interpreter to each other; the default of 5 ms
 # would be the latency of every commit under load.
-SWITCH_INTERVAL_S = 0.001
+SWITCH_INTERVAL_S = 0.0005
 
 
 def serve(settings: Settings) -> int:
