@@ -80,7 +80,7 @@ class MQTTConnection(asyncio.Protocol, Link):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        # asyncio would read into 256 KiB each time, which malloc takes from the kernel and gives back.
+        # asyncio would read into 256 KiB, which malloc takes from the kernel and gives back each time.
         transport.max_size = READ_BYTES  # type: ignore[attr-defined]  # of its socket transports
         transport.set_write_buffer_limits(high=self.server.limits.write_high_bytes)
         peer = transport.get_extra_info("peername")
@@ -101,8 +101,13 @@ class MQTTConnection(asyncio.Protocol, Link):
             protocol.acknowledged(self.acknowledged)
             self.acknowledged = 0
         packets = protocol.receive(data)
-        if self.session is not None:
-            self._carry_out(packets)
+        session = self.session
+        if session is not None:
+            if protocol.only_publishes:
+                publishes: list[Publish] = packets  # type: ignore[assignment]  # and nothing else
+                self.server.broker.publish(session, publishes, time.time_ns() // 1000)
+            else:
+                self._carry_out(packets)
         elif packets:
             self._open(packets)
         if protocol.error is not None and not self.closed and not self.is_opening:

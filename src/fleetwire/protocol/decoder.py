@@ -66,6 +66,7 @@ class Decoder:
     CONNECT. `version` is 0 on the server's side until CONNECT names it; a client gives it. The
     owner may change `maximum_packet_size` and `version` between two calls of `feed`.
 
+    `only_publishes` says of the last call of `feed` that it returned nothing but PUBLISH packets.
     After a bad packet `error` says what was wrong, and nothing is decoded any more.
     """
 
@@ -80,6 +81,7 @@ class Decoder:
         "connect_packet_size",
         "error",
         "maximum_packet_size",
+        "only_publishes",
         "version",
     )
 
@@ -95,6 +97,7 @@ class Decoder:
         self.connect_packet_size = connect_packet_size or maximum_packet_size
         self.version = version
         self.error: ProtocolError | None = None
+        self.only_publishes = False
         self._is_server = is_server
         self._allowed: int = _FROM_CLIENT if is_server else _FROM_SERVER
         self._held = bytearray()  # the bytes of an incomplete packet
@@ -111,6 +114,7 @@ class Decoder:
     def feed(self, chunk: bytes) -> list[Packet]:
         """Return the packets that this chunk completes, in order; see `error`."""
         packets: list[Packet] = []
+        self.only_publishes = self.version != 0
         if self.error is not None:
             return packets
         held = self._held
@@ -171,6 +175,7 @@ class Decoder:
                 break
             if first != publish_first:
                 if first >> 4 != 3:
+                    self.only_publishes = False
                     if remaining == 2 and (
                         first == 0x40 or first == 0x62 or first == 0x50 or first == 0x70
                     ):

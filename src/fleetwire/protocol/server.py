@@ -39,6 +39,7 @@ class ServerProtocol:
         "_unacknowledged",
         "connect",
         "error",
+        "only_publishes",
         "receive_maximum",
         "state",
         "topic_alias_maximum",
@@ -50,6 +51,7 @@ class ServerProtocol:
         self._unacknowledged = 0  # PUBLISH packets with QoS 1 or 2, MQTT 5 only
         self.connect: Connect | None = None
         self.error: ProtocolError | None = None
+        self.only_publishes = False  # nothing else was in the packets returned last
         self.receive_maximum: int = c.LARGEST_RECEIVE_MAXIMUM
         self.state: int = AWAIT_CONNECT
         self.topic_alias_maximum: int = TOPIC_ALIASES
@@ -71,6 +73,13 @@ class ServerProtocol:
         decoder = self._decoder
         packets = decoder.feed(chunk)
         is_v5 = decoder.version == c.V5
+        self.only_publishes = decoder.only_publishes
+        if self.only_publishes and not is_v5:
+            # The everyday case below MQTT 5: nothing to judge, packet by packet.
+            if decoder.error is not None:
+                self.error = decoder.error
+                self.state = CLOSED
+            return packets
         with_qos = 0
         index = 0
         try:
