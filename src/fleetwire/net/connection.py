@@ -80,7 +80,7 @@ class MQTTConnection(asyncio.Protocol, Link):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        # asyncio would read into 256 KiB, which malloc takes from the kernel and gives back each time.
+        # asyncio reads into 256 KiB, which malloc takes from the kernel and gives back each time.
         transport.max_size = READ_BYTES  # type: ignore[attr-defined]  # of its socket transports
         transport.set_write_buffer_limits(high=self.server.limits.write_high_bytes)
         peer = transport.get_extra_info("peername")
