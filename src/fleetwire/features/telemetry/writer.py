@@ -13,8 +13,8 @@ from fleetwire.kit.effects import Effect, Event, Reading
 from fleetwire.store.database import Transaction
 
 COLUMNS = "id,device,metric,at,received_at,kind,number,digest,text,flags,source"
-# A plain number within its range is nearly everything there is; naming its four constants in the
-# statement, not binding them, is a quarter of the cost of its row.
+# A plain number within its range is nearly everything there is; its four constants stand in the
+# statement and need not be bound.
 PLAIN_ROW = "(?,?,?,?,?,0,?,0,NULL,0,?)"
 FULL_ROW = "(?,?,?,?,?,?,?,?,?,?,?)"
 # Rows of one statement: many amortise its cost; SQLite takes 32,766 parameters, and a statement is
