@@ -7,18 +7,14 @@ read. Everything after it is decided from memory.
 """
 
 import asyncio
-import secrets
 import time
 
 import structlog
 
-from fleetwire.broker.broker import Opened
-from fleetwire.broker.grants import Grant
 from fleetwire.broker.link import Link
 from fleetwire.broker.session import Session
-from fleetwire.errors import FleetwireError
-from fleetwire.net.authenticator import Offer, RefusedError
 from fleetwire.net.clients import Client
+from fleetwire.net.opening import answer_connect
 from fleetwire.protocol import constants as c
 from fleetwire.protocol.encoder import PINGRESP_BYTES, encode_connack, encode_disconnect
 from fleetwire.protocol.errors import (
@@ -31,7 +27,6 @@ from fleetwire.protocol.packets import (
     Connect,
     Disconnect,
     Packet,
-    Properties,
     Publish,
     Subscribe,
     Unsubscribe,
@@ -44,11 +39,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("fleetwire.net")
 
-VERSION_NAMES = {c.V31: "3.1", c.V311: "3.1.1", c.V5: "5.0"}
 READ_BYTES = 64 * 1024  # at once from one connection
 CLOSE_GRACE_S = 1.0  # time for the last bytes to arrive before the connection is cut
 STALLED_S = 60.0  # a client that reads nothing for so long is gone, whatever TCP says
-CLIENT_ID_LENGTH = 256  # longer ids are no names; they would only fill memory and logs
 
 
 class MQTTConnection(asyncio.Protocol, Link):
@@ -162,122 +155,25 @@ class MQTTConnection(asyncio.Protocol, Link):
         self.is_opening = True
         # A client that talks on while it waits must not fill our memory.
         self.pause()
-        self.server.start(self._answer_connect(connect))
+        self.server.start(answer_connect(self, connect))
 
-    async def _answer_connect(self, connect: Connect) -> None:
-        client_id = connect.client_id
-        assigned = ""
-        if not client_id:
-            # [MQTT-3.1.3-8] 3.1.1 lets only a clean session go without a Client Identifier.
-            if self.version < c.V5 and not connect.clean_start:
-                self._refuse_connect(
-                    "", "an empty client id needs a clean session", c.CLIENT_IDENTIFIER_NOT_VALID
-                )
-                return
-            assigned = client_id = "auto-" + secrets.token_hex(8)
-        if len(client_id) > CLIENT_ID_LENGTH:
-            self._refuse_connect(
-                client_id[:40],
-                f"the client id is longer than {CLIENT_ID_LENGTH}",
-                c.CLIENT_IDENTIFIER_NOT_VALID,
-            )
-            return
-        if c.AUTHENTICATION_METHOD in (connect.properties or {}):
-            # [MQTT-4.12.0-1] None is supported yet.
-            self._refuse_connect(
-                client_id, "no enhanced authentication here", c.BAD_AUTHENTICATION_METHOD
-            )
-            return
-        offer = Offer(
-            client_id, connect.username, connect.password, self.remote, self.anonymous_allowed
-        )
-        grant = await self._ask(connect, offer)
-        known = self.server.broker.sessions.get(client_id)
-        if grant is not None and known is not None and known.link is not None:
-            pause_s = self.server.takeover_pause_s(client_id)
-            if pause_s:
-                log.warning("client id fought over", client_id=client_id, remote=self.remote)
-                await asyncio.sleep(pause_s)
-                grant = await self._ask(connect, offer)  # it may have been revoked meanwhile
-        if grant is None:
-            return
-        if self.closed or self.transport is None or self.transport.is_closing():
-            return
-        opened = self.server.broker.open(self, connect, client_id, grant, time.time_ns() // 1000)
-        if opened.session is None:
-            self._refuse_connect(client_id, opened.reason, opened.reason_code)
-            return
-        self._accept(connect, opened, assigned)
-
-    async def _ask(self, connect: Connect, offer: Offer) -> Grant | None:
-        """Return what the client may do; None if it may not connect, and then it has been told."""
-        try:
-            grant = await self.server.authenticator.authenticate(offer)
-            if connect.will is not None and not grant.may_publish(connect.will.topic_name):
-                raise RefusedError(
-                    f"{grant.identity} may not publish its Will to this topic", c.NOT_AUTHORIZED
-                )
-        except RefusedError as error:
-            self._refuse_connect(offer.client_id, error.reason, error.reason_code)
-            return None
-        except FleetwireError as error:
-            self._refuse_connect(offer.client_id, str(error), c.SERVER_UNAVAILABLE)
-            return None
-        return grant
-
-    def _accept(self, connect: Connect, opened: Opened, assigned: str) -> None:
-        session = opened.session
-        assert session is not None
-        limits = self.server.limits
-        keep_alive = connect.keep_alive
-        properties: Properties | None = None
-        if self.version == c.V5:
-            properties = {
-                c.RECEIVE_MAXIMUM: limits.receive_maximum,
-                c.MAXIMUM_PACKET_SIZE: limits.maximum_packet_size,
-                c.TOPIC_ALIAS_MAXIMUM: self.protocol.topic_alias_maximum,
-                c.SHARED_SUBSCRIPTION_AVAILABLE: 0,
-            }
-            if assigned:
-                properties[c.ASSIGNED_CLIENT_IDENTIFIER] = assigned
-            asked = (connect.properties or {}).get(c.SESSION_EXPIRY_INTERVAL, 0)
-            if session.expiry_interval != asked:
-                properties[c.SESSION_EXPIRY_INTERVAL] = session.expiry_interval
-            if limits.keep_alive_s and not keep_alive:
-                keep_alive = limits.keep_alive_s
-                properties[c.SERVER_KEEP_ALIVE] = keep_alive
+    def opened(self, session: Session, client: Client, keep_alive: int) -> None:
+        """CONNECT was accepted and CONNACK written: carry out what came behind it."""
         # [MQTT-3.1.2-22] Silence for one and a half times Keep Alive ends the connection.
         self.keep_alive_s = keep_alive * 1.5
         self.session = session
+        self.client = client
         self.is_opening = False
-        self.write(encode_connack(opened.session_present, 0, properties, self.version))
-        grant = session.grant
-        self.client = Client(
-            session.client_id,
-            grant,
-            self.remote,
-            VERSION_NAMES[self.version],
-            time.time_ns() // 1000,
-        )
-        self.server.tell_connected(self.client)
+        self.server.tell_connected(client)
         self.server.broker.resume(session, time.time_ns() // 1000)
         for topic_filter in list(session.subscriptions):
-            self.server.tell_listening(self.client, topic_filter)
+            self.server.tell_listening(client, topic_filter)
         waiting, self._waiting = self._waiting, []
         self._carry_out(waiting)
         if self.protocol.error is not None and not self.closed:
             self._refuse_bytes(self.protocol.error)
         if not self.server.is_held:
             self.unpause()
-
-    def _refuse_connect(self, client_id: str, reason: str, reason_code: int) -> None:
-        self.server.broker.stats.connections_refused += 1
-        self.server.tell_refused(client_id, "", self.remote, reason)
-        log.warning("client refused", client_id=client_id[:64], remote=self.remote, reason=reason)
-        code = reason_code if self.version == c.V5 else c.return_code(reason_code)
-        properties: Properties | None = {c.REASON_STRING: reason} if self.version == c.V5 else None
-        self.write(encode_connack(False, code, properties, self.version))
-        self._finish()
 
     # --- packets ---
 
@@ -353,7 +249,7 @@ class MQTTConnection(asyncio.Protocol, Link):
                 return
             session.expiry_interval = min(asked, self.server.broker.limits.session_expiry_s)
         self.reason = "disconnect"
-        self._finish()
+        self.finish()
 
     def _refuse_bytes(self, error: ProtocolError) -> None:
         client_id = self.session.client_id if self.session is not None else ""
@@ -365,7 +261,7 @@ class MQTTConnection(asyncio.Protocol, Link):
             if isinstance(error, UnsupportedProtocolVersionError):
                 # [MQTT-3.1.2-2] Older clients read return code 1.
                 self.write(encode_connack(False, 1, None, c.V311))
-            self._finish()
+            self.finish()
         else:
             self.close(
                 error.reason_code,
@@ -398,9 +294,9 @@ class MQTTConnection(asyncio.Protocol, Link):
         self.reason = reason
         if self.version == c.V5 and self.session is not None:
             self.write(encode_disconnect(reason_code, None, c.V5))
-        self._finish()
+        self.finish()
 
-    def _finish(self) -> None:
+    def finish(self) -> None:
         """Write what is queued, end our side, and wait a moment for the far side to end its own.
 
         Closing at once, with bytes unread, would make TCP throw away what we wrote last: the
@@ -458,7 +354,7 @@ class MQTTConnection(asyncio.Protocol, Link):
             waits_for_us = self._is_paused or self.is_opening
             if now - self.opened_at > self.server.limits.connect_timeout_s and not waits_for_us:
                 log.warning("connection closed", remote=self.remote, reason="no CONNECT in time")
-                self._finish()
+                self.finish()
             return
         if self.congested and now - self.congested_at > STALLED_S:
             log.warning(

@@ -45,7 +45,7 @@ class WebSocketConnection(MQTTConnection):
         if received and not self.closed:
             super().data_received(received[0] if len(received) == 1 else b"".join(received))
         if websocket.close_expected() and self.transport is not None:
-            self._finish()
+            self.finish()
 
     def eof_received(self) -> bool:
         self._websocket.receive_eof()
@@ -82,9 +82,9 @@ class WebSocketConnection(MQTTConnection):
             self._websocket.send_binary(data)
             self._transmit()
 
-    def _finish(self) -> None:
+    def finish(self) -> None:
         if not self.closed and self._websocket.state is State.OPEN:
             self.flush()
             self._websocket.send_close(1000)
             self._transmit()
-        super()._finish()
+        super().finish()
