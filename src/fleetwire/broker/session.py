@@ -46,6 +46,7 @@ class Outgoing:
 
     __slots__ = (
         "expires_at",
+        "key",
         "packet_id",
         "publish",
         "qos",
@@ -72,6 +73,7 @@ class Outgoing:
         self.receipt = receipt
         self.packet_id = 0
         self.state = 0
+        self.key = 0  # the journal's own; 0 = it does not keep this message
 
 
 class Session:
@@ -88,6 +90,7 @@ class Session:
         "expiry_interval",
         "grant",
         "inflight",
+        "key",
         "link",
         "maximum_packet_size",
         "packet_ids",
@@ -114,3 +117,9 @@ class Session:
         self.expiry_interval = 0  # seconds; 0xFFFFFFFF = never
         self.disconnected_at = 0  # microseconds UTC; 0 while connected
         self.will: Publish | None = None
+        self.key = 0  # the journal's own; 0 = it does not keep this session
+
+    @property
+    def is_persistent(self) -> bool:
+        """Whether the session outlives its connection."""
+        return self.expiry_interval > 0
