@@ -80,12 +80,15 @@ class Journal(ABC):
         """
 
     @abstractmethod
-    def keep_will(self, client_id: str, will: Publish, delay_s: int, due_at: int) -> None:
-        """A Client Identifier has a Will. `due_at` 0: its connection stands; else it goes out then."""
+    def keep_will(self, session: "Session", will: Publish, delay_s: int, due_at: int) -> None:
+        """A session, persistent or not, has this Will. `due_at` 0: it is connected; else it is due.
+
+        Kept by Client Identifier, together with who the client is (the session's grant).
+        """
 
     @abstractmethod
-    def drop_will(self, client_id: str) -> None:
-        """The Will was published or discarded."""
+    def drop_will(self, session: "Session") -> None:
+        """The Will of this session's Client Identifier was published or discarded."""
 
     # --- waiting for it ---
 
@@ -130,10 +133,10 @@ class NoJournal(Journal):
     def keep_retained(self, publish: Publish, expires_at: int) -> None:
         pass
 
-    def keep_will(self, client_id: str, will: Publish, delay_s: int, due_at: int) -> None:
+    def keep_will(self, session: "Session", will: Publish, delay_s: int, due_at: int) -> None:
         pass
 
-    def drop_will(self, client_id: str) -> None:
+    def drop_will(self, session: "Session") -> None:
         pass
 
     def hold(self, ticket: Ticket) -> None:
