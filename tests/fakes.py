@@ -6,6 +6,8 @@ from typing import Any
 
 from fleetwire.broker.delivery import Delivery
 from fleetwire.broker.grants import Grant
+from fleetwire.broker.session import Session
+from fleetwire.broker.grants import Grant
 from fleetwire.ingest.batch import Accepted, Refused
 from fleetwire.kit import Audit, Caller, Effect, instants
 from fleetwire.net.clients import Client, Downlink
@@ -142,7 +144,8 @@ def delivery_of(
     identity: str = "device:demo/d",
 ) -> Delivery:
     """A message as the road gets it from the broker."""
-    return Delivery(Publish(topic, payload, qos), "c", identity, 0, at, None)
+    sender = Session("c", Grant(identity, [], []))
+    return Delivery(Publish(topic, payload, qos), sender, at, None)
 
 
 def accepted(*effects: Effect, at: int = 1_000_000) -> list[tuple[Effect, Accepted]]:

@@ -447,7 +447,7 @@ def test_ending_a_session_closes_its_connection_with_the_reason(
     reader.subscribe("will")
     reader.read()
     client = peer("c", version=5, will=Publish("will", b"x"))
-    broker.end(client.session, c.NOT_AUTHORIZED, "revoked")
+    broker.end(client.session, c.NOT_AUTHORIZED, "revoked", 0)
     assert client.link.closed_with == (c.NOT_AUTHORIZED, "revoked")
     assert "c" not in broker.sessions
     assert reader.messages() == []

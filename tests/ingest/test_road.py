@@ -11,6 +11,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from fleetwire.broker.delivery import Delivery, Ticket
+from fleetwire.broker.grants import Grant
+from fleetwire.broker.session import Session
 from fleetwire.features.accounts import tables as _accounts  # noqa: F401  # foreign keys need them
 from fleetwire.features.devices.tables import device_events
 from fleetwire.features.organizations import tables as _organizations  # noqa: F401
@@ -119,9 +121,8 @@ class House:
     ) -> None:
         ticket = RecordingTicket(self.released, name)
         publish = Publish(topic, payload, 1, False, False, 1)
-        self.source.take(
-            Delivery(publish, "client", "device:demo/one", 7, 1_000_000, ticket, refused)
-        )
+        sender = Session("client", Grant("device:demo/one", [], [], device=7))
+        self.source.take(Delivery(publish, sender, 1_000_000, ticket, refused))
 
     async def finish(self) -> None:
         self.source.close()

@@ -3,41 +3,38 @@
 Theory of operation. The edge hands in legal packets of one connection, many at a time, and the
 present time; the broker answers by writing bytes to links and by handing deliveries to takers.
 A PUBLISH finds its route (everyone who takes its Topic Name) in a cache, its permission in the
-sender's grant, and costs no look-up of anything else. Its acknowledgement is a ticket: released at
-once if only clients take the message, by the taker if the house does.
+sender's grant, and costs no look-up of anything else; a run of messages of one topic is looked at
+once. Its acknowledgement leaves at once if only connected clients take the message; else it is a
+ticket, released by the takers of the house, and by the journal for what must survive.
 
 `now` is always in microseconds UTC.
 
-Does not: read sockets, clocks or settings; keep state over a restart; serve shared subscriptions or
-Will Delay (CONNACK and SUBACK say so); log (the edge is told what it should know by return values).
+Does not: read sockets, clocks or settings; log (the edge is told what it should know by return
+values). How messages reach sessions is the courier's.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
+from fleetwire.broker.courier import SECOND, Courier, as_message, expires_at_of
 from fleetwire.broker.delivery import Delivery
 from fleetwire.broker.grants import Grant
+from fleetwire.broker.journal import Journal, NoJournal
+from fleetwire.broker.limits import Limits as Limits
 from fleetwire.broker.link import InboundTicket, Link
 from fleetwire.broker.retained import RetainedMessages
 from fleetwire.broker.session import (
     QOS0_UNKNOWABLE,
-    WAIT_PUBACK,
-    WAIT_PUBCOMP,
-    WAIT_PUBREC,
     Outgoing,
     Receipt,
     Session,
+    TopicAliases,
 )
 from fleetwire.broker.stats import Stats
-from fleetwire.broker.subscriptions import Route, SubscriptionTree
+from fleetwire.broker.subscriptions import Route, SubscriptionTree, Target
 from fleetwire.broker.takers import Taker
+from fleetwire.broker.wills import Wills
 from fleetwire.protocol import constants as c
-from fleetwire.protocol.encoder import (
-    encode_pubcomp,
-    encode_publish,
-    encode_pubrel,
-    encode_suback,
-    encode_unsuback,
-)
+from fleetwire.protocol.encoder import encode_puback, encode_suback, encode_unsuback
 from fleetwire.protocol.errors import InvalidTopicError
 from fleetwire.protocol.packets import (
     Ack,
@@ -50,43 +47,9 @@ from fleetwire.protocol.packets import (
 )
 from fleetwire.protocol.topics import check_topic_filter, split_shared
 
-SECOND = 1_000_000
 NEVER = 0xFFFFFFFF  # a Session Expiry Interval that does not end (MQTT 5.0 §3.1.2.11.2)
-
-# Properties that belong to the Network Connection or the subscription, not to the message.
-_HOP_PROPERTIES = (c.TOPIC_ALIAS, c.SUBSCRIPTION_IDENTIFIER)
-
-
-class Limits:
-    """Bounds that keep one client from harming the others."""
-
-    __slots__ = (
-        "queue_bytes",
-        "queue_messages",
-        "retained_messages",
-        "session_expiry_s",
-        "subscriptions",
-        "topic_levels",
-        "window",
-    )
-
-    def __init__(
-        self,
-        queue_messages: int = 10_000,
-        queue_bytes: int = 16 * 1024 * 1024,
-        retained_messages: int = 100_000,
-        session_expiry_s: int = 7 * 86_400,
-        subscriptions: int = 1_000,
-        topic_levels: int = 32,
-        window: int = 1_000,
-    ) -> None:
-        self.queue_messages = queue_messages  # per session, while it cannot be sent
-        self.queue_bytes = queue_bytes
-        self.retained_messages = retained_messages
-        self.session_expiry_s = session_expiry_s  # longest life of a session without a connection
-        self.subscriptions = subscriptions  # per client
-        self.topic_levels = topic_levels
-        self.window = window  # in flight to a client that names no Receive Maximum
+TOPIC_ALIASES = 64  # from us to one client, however many it would take; each keeps a name alive
+SYS = "$SYS/"
 
 
 class Opened:
@@ -112,16 +75,40 @@ class Opened:
 class Broker:
     """All sessions, subscriptions and retained messages of one server."""
 
-    def __init__(self, limits: Limits, refusals: Taker | None = None) -> None:
+    def __init__(
+        self, limits: Limits, refusals: Taker | None = None, journal: Journal | None = None
+    ) -> None:
         self.limits = limits
         self.stats = Stats()
         self.sessions: dict[str, Session] = {}
         self.tree = SubscriptionTree()
         self.retained = RetainedMessages(limits.retained_messages)
+        self.wills = Wills()
+        self.journal = journal if journal is not None else NoJournal()
+        self.courier = Courier(limits, self.stats, self.journal)
         # Takes what clients may not publish, so that it is recorded and not silently dropped.
         self.refusals = refusals
+        self._house = Session("", Grant("system", [], []))
 
     # --- sessions ---
+
+    def restore(
+        self,
+        sessions: Iterable[Session],
+        retained: Iterable[tuple[Publish, int]],
+        wills: Iterable[tuple[Session, Publish, int, int]],
+        now: int,
+    ) -> None:
+        """Take up what the journal has kept: `wills` are (sender, Will, delay in s, due_at)."""
+        for session in sessions:
+            session.journal = self.journal
+            self.sessions[session.client_id] = session
+            for subscription, identifier in session.subscriptions.values():
+                self.tree.subscribe(session, subscription, identifier)
+        for publish, expires_at in retained:
+            self.retained.store(publish, expires_at)
+        for sender, will, delay_s, due_at in wills:
+            self.wills.add(sender, will, due_at or now + delay_s * SECOND)
 
     def open(self, link: Link, connect: Connect, client_id: str, grant: Grant, now: int) -> Opened:
         """Open or resume the session of `client_id` on this link (MQTT 5.0 §3.1.4).
@@ -140,34 +127,92 @@ class Broker:
                     c.CLIENT_IDENTIFIER_NOT_VALID,
                     f"client id {client_id!r} is in use by another identity",
                 )
-            self._end(session, "session of another identity")
+            self._end(session, "session of another identity", now)
             session = None
         if session is not None and session.link is not None:
-            displaced = session.link
-            self.stats.takeovers += 1
-            # [MQTT-3.1.4-3] The older connection is closed with 0x8E; that ended without its
-            # DISCONNECT, so its Will goes out [MQTT-3.1.2-8].
-            session.link = None
-            if session.will is not None:
-                self.publish(session, [session.will], now)
-            displaced.close(c.SESSION_TAKEN_OVER, "taken over by a newer connection")
+            displaced = self._displace(session, session.link, connect.clean_start, now)
+            if self.sessions.get(client_id) is not session:
+                session = None
         if session is not None and connect.clean_start:
-            self._end(session, "clean start")
+            self._end(session, "clean start", now)
             session = None
+        # [MQTT-3.1.3-9] Back before it was due, the client keeps its delayed Will unsaid.
+        if self.wills.take(client_id) is not None and session is not None:
+            self.journal.drop_will(session)
         present = session is not None
         if session is None:
             session = Session(client_id, grant)
+            session.journal = self.journal
             self.sessions[client_id] = session
-        session.grant = grant
+        self._take_grant(session, grant)
         session.link = link
         session.disconnected_at = 0
-        session.will = connect.will
+        was_kept = session.is_persistent
         session.expiry_interval = self._expiry_interval(connect)
-        session.window = self._window(connect)
-        limit = (connect.properties or {}).get(c.MAXIMUM_PACKET_SIZE, 0)
+        properties = connect.properties or {}
+        session.window = self._window(properties)
+        limit = properties.get(c.MAXIMUM_PACKET_SIZE, 0)
         session.maximum_packet_size = limit if isinstance(limit, int) else 0
+        aliases = properties.get(c.TOPIC_ALIAS_MAXIMUM, 0)
+        session.topic_aliases = (
+            TopicAliases(min(aliases, TOPIC_ALIASES))
+            if isinstance(aliases, int) and aliases
+            else None
+        )
+        if session.is_persistent:
+            self.journal.keep_session(session)
+        elif was_kept:
+            self.journal.drop_session(session)  # it ends with this connection, in any case
+        self._take_will(session, connect.will)
         self.stats.connections += 1
         return Opened(session, present, displaced=displaced)
+
+    def _displace(self, session: Session, displaced: Link, clean_start: bool, now: int) -> Link:
+        """End the older connection: the newer one takes its session, if it outlives it."""
+        self.stats.takeovers += 1
+        will = session.will
+        session.link = None
+        session.will = None
+        self.courier.hand_over(session, now)
+        # [MQTT-3.1.4-3] The older connection is closed with 0x8E; that ended without its
+        # DISCONNECT, so its Will goes out [MQTT-3.1.2-8], unless it has a delay and the session
+        # goes on [MQTT-3.1.3-9].
+        if will is not None:
+            self.journal.drop_will(session)
+            if clean_start or not session.is_persistent or session.will_delay_s == 0:
+                self.publish(session, [will], now)
+        displaced.close(c.SESSION_TAKEN_OVER, "taken over by a newer connection")
+        if not session.is_persistent:
+            # [MQTT-3.1.2-6] [MQTT-3.1.2-23] What ended with its connection is not taken up again.
+            self._end(session, "the connection ended and the session with it", now)
+        return displaced
+
+    def _take_grant(self, session: Session, grant: Grant) -> None:
+        """Note who the client is now; what it may not have any more is taken from the session."""
+        former = session.grant
+        session.grant = grant
+        if former is grant or former.subscribe == grant.subscribe:
+            return
+        for topic_filter in list(session.subscriptions):
+            if not _may_have(session, topic_filter):
+                self._unsubscribe(session, topic_filter)
+        self.courier.forget_forbidden(session)
+
+    def _take_will(self, session: Session, will: Publish | None) -> None:
+        session.will = will
+        session.will_delay_s = 0
+        if will is None:
+            return
+        delay = (will.properties or {}).get(c.WILL_DELAY_INTERVAL, 0)
+        if isinstance(delay, int) and delay:
+            session.will_delay_s = delay
+        if will.properties and c.WILL_DELAY_INTERVAL in will.properties:
+            properties = dict(will.properties)
+            del properties[c.WILL_DELAY_INTERVAL]  # it is no property of a PUBLISH
+            session.will = will = Publish(
+                will.topic_name, will.payload, will.qos, will.retain, properties=properties or None
+            )
+        self.journal.keep_will(session, will, session.will_delay_s, 0)
 
     def _expiry_interval(self, connect: Connect) -> int:
         limit = self.limits.session_expiry_s
@@ -177,25 +222,14 @@ class Broker:
         assert isinstance(asked, int)
         return min(asked, limit)
 
-    def _window(self, connect: Connect) -> int:
-        asked = (connect.properties or {}).get(c.RECEIVE_MAXIMUM, 0)
+    def _window(self, properties: Properties) -> int:
+        asked = properties.get(c.RECEIVE_MAXIMUM, 0)
         assert isinstance(asked, int)
         return min(asked, self.limits.window) if asked else self.limits.window
 
     def resume(self, session: Session, now: int) -> None:
         """Send again what was not acknowledged, then what has waited [MQTT-4.4.0-1]."""
-        link = session.link
-        if link is None:
-            return
-        for packet_id, outgoing in list(session.inflight.items()):
-            if outgoing.state == WAIT_PUBCOMP:
-                link.write(encode_pubrel(packet_id, 0, link.version))
-            elif outgoing.expires_at and outgoing.expires_at <= now:
-                self._forget(session, packet_id)
-                self._expired(outgoing)
-            else:
-                self._send(session, link, outgoing, True, now)
-        self._pump(session, now)
+        self.courier.resume(session, now)
 
     def close(self, session: Session, link: Link, *, with_will: bool, now: int) -> bool:
         """End a connection; the session lives on for its expiry. Return whether a Will went out.
@@ -210,19 +244,46 @@ class Broker:
         session.will = None
         session.disconnected_at = now
         sent = False
-        if with_will and will is not None:
-            sent = True
-            self.publish(session, [will], now)
-        if session.expiry_interval == 0:
-            self._end(session, "the connection ended and the session with it")
+        if will is not None:
+            if not with_will:
+                self.journal.drop_will(session)  # [MQTT-3.1.2-10]
+            elif session.will_delay_s and session.is_persistent:
+                due_at = now + min(session.will_delay_s, session.expiry_interval) * SECOND
+                self.wills.add(session, will, due_at)
+                self.journal.keep_will(session, will, session.will_delay_s, due_at)
+            else:
+                sent = True
+                self.publish(session, [will], now)
+                self.journal.drop_will(session)
+        self.courier.hand_over(session, now)
+        if session.is_persistent:
+            self.journal.keep_session(session)
+        else:
+            self._end(session, "the connection ended and the session with it", now)
         return sent
 
-    def _end(self, session: Session, reason: str) -> None:
+    def change_expiry(self, session: Session, expiry_interval: int) -> None:
+        """Take the Session Expiry Interval of a DISCONNECT (§3.14.2.2.2)."""
+        was_kept = session.is_persistent
+        session.expiry_interval = min(expiry_interval, self.limits.session_expiry_s)
+        if was_kept and not session.is_persistent:
+            self.journal.drop_session(session)
+
+    def _end(self, session: Session, reason: str, now: int) -> None:
         if self.sessions.get(session.client_id) is session:
             del self.sessions[session.client_id]
+        delayed = self.wills.take(session.client_id)
+        if delayed is not None:
+            # [MQTT-3.1.3-9] The session ends before the delay does: the Will goes out now.
+            self.publish(session, [delayed.will], now)
+            self.journal.drop_will(session)
+        self.courier.hand_over(session, now)
         for topic_filter in session.subscriptions:
             self.tree.unsubscribe(session, topic_filter)
         session.subscriptions = {}
+        if session.is_persistent:
+            self.journal.drop_session(session)
+        session.expiry_interval = 0
         for outgoing in [*session.inflight.values(), *session.queue]:
             if outgoing.receipt is not None:
                 outgoing.receipt.lost(reason)
@@ -231,294 +292,280 @@ class Broker:
         session.queue_bytes = 0
         session.received = {}
 
-    def end(self, session: Session, reason_code: int, reason: str) -> None:
+    def end(self, session: Session, reason_code: int, reason: str, now: int) -> None:
         """End a session and its connection now: its identity was revoked or removed."""
         link = session.link
         if link is not None:
+            if session.will is not None:
+                self.journal.drop_will(session)
             session.will = None
             session.link = None
             link.close(reason_code, reason)
-        self._end(session, reason)
+        self._end(session, reason, now)
 
     def tick(self, now: int) -> None:
-        """End the sessions whose expiry has passed; call about once a second."""
+        """Let Wills go out that are due, and end what has expired; call about once a second."""
+        for delayed in self.wills.take_due(now):
+            self.publish(delayed.sender, [delayed.will], now)
+            self.journal.drop_will(delayed.sender)
         for session in list(self.sessions.values()):
             if session.link is not None or session.expiry_interval == NEVER:
                 continue
             if session.disconnected_at + session.expiry_interval * SECOND <= now:
-                self._end(session, "the session expired")
+                self._end(session, "the session expired", now)
+        for kept in self.retained.remove_expired(now):
+            self._journal_retained(Publish(kept.publish.topic_name, b""), 0)
+
+    def take_overflowed(self) -> list[tuple[Session, int]]:
+        """Return the sessions whose queue had no room since the last call, with how much it was."""
+        overflowed = self.courier.overflowed
+        if not overflowed:
+            return []
+        found = [(session, session.dropped) for session in overflowed]
+        for session in overflowed:
+            session.dropped = 0
+        overflowed.clear()
+        return found
 
     # --- packets of a connected client ---
 
     def publish(self, session: Session, publishes: list[Publish], now: int) -> None:
         """Carry out a run of PUBLISH packets of one client, in order."""
-        grant = session.grant
         link = session.link
-        find = self.tree.find
-        may_publish = grant.may_publish
-        identity = grant.identity
-        device = grant.device
-        client_id = session.client_id
-        stats = self.stats
-        stats.messages_received += len(publishes)
-        for publish in publishes:
-            ticket: InboundTicket | None = None
+        count = len(publishes)
+        self.stats.messages_received += count
+        session.messages_received += count
+        topic_name: str | None = None
+        may_publish = False
+        route: Route | None = None
+        index = 0
+        while index < count:
+            publish = publishes[index]
+            index += 1
+            if publish.topic_name is not topic_name or route is None:
+                topic_name = publish.topic_name
+                may_publish = (
+                    session.grant.may_publish(topic_name)
+                    and topic_name.count("/") < self.limits.topic_levels
+                )
+                route = self.tree.find(topic_name)
             if publish.packet_id and link is not None:
-                if publish.qos == 2:
-                    ticket = session.received.get(publish.packet_id)
-                    if ticket is not None:
-                        # [MQTT-4.3.3-10] Seen before: answer again, deliver nothing again.
-                        self._answer_again(ticket, link)
-                        continue
-                    ticket = InboundTicket(link, publish.packet_id, 2, session.received)
-                    session.received[publish.packet_id] = ticket
-                else:
-                    ticket = InboundTicket(link, publish.packet_id, 1, None)
-                link.acks.append(ticket)
-            topic_name = publish.topic_name
-            if not may_publish(topic_name):
-                self._refuse(session, publish, ticket, now)
-                continue
-            if publish.retain:
-                self._retain(publish, now)
-            route = find(topic_name)
-            taken = 0
-            for taker in route.takers:
-                delivery = Delivery(publish, client_id, identity, device, now, ticket)
-                if ticket is not None:
-                    if taker.holds_tickets:
-                        ticket.outstanding += 1
+                if publish.qos == 1:
+                    if not may_publish or publish.properties is not None or publish.retain:
+                        self._publish_with_care(session, link, publish, route, may_publish, now)
                     else:
-                        delivery.ticket = None
-                taker.take(delivery)
-                taken += 1
-            if route.targets:
-                taken += self._deliver(session, publish, route, now)
-            if ticket is not None and ticket.outstanding == 0:
-                if taken == 0 and ticket.link.version == c.V5:
-                    ticket.reason_code = c.NO_MATCHING_SUBSCRIBERS
-                ticket.settle()
+                        self._publish_qos1(session, link, publish, route, now)
+                elif publish.packet_id in session.received:
+                    # [MQTT-4.3.3-10] Seen before: answer again, deliver nothing again.
+                    _answer_again(session.received[publish.packet_id], link)
+                else:
+                    self._publish_with_care(session, link, publish, route, may_publish, now)
+                continue
+            if (
+                not may_publish
+                or publish.retain
+                or publish.qos
+                or publish.properties is not None
+                or route.groups
+            ):
+                self._publish_with_care(session, None, publish, route, may_publish, now)
+                continue
+            if not route.targets:
+                for taker in route.takers:
+                    taker.take(Delivery(publish, session, now, None))
+                continue
+            # A run of plain messages of one topic is one frame for everyone.
+            first = index - 1
+            while index < count:
+                publish = publishes[index]
+                if (
+                    publish.topic_name is not topic_name
+                    or publish.qos
+                    or publish.retain
+                    or publish.properties is not None
+                ):
+                    break
+                index += 1
+            run = publishes if index - first == count else publishes[first:index]
+            self.courier.send_plain(session, run, route.targets)
+            for taker in route.takers:
+                for publish in run:
+                    taker.take(Delivery(publish, session, now, None))
 
-    def _answer_again(self, ticket: InboundTicket, link: Link) -> None:
-        if ticket.outstanding == 0:
-            ticket.answer(link)
-        elif ticket.link is not link:
-            ticket.link = link
+    def _publish_qos1(
+        self, session: Session, link: Link, publish: Publish, route: Route, now: int
+    ) -> None:
+        """The everyday QoS 1 message: permitted, not retained, without properties."""
+        ticket: InboundTicket | None = None
+        taken = 0
+        if route.takers:
+            ticket = InboundTicket(link, publish.packet_id, 1, session)
             link.acks.append(ticket)
+            for taker in route.takers:
+                if taker.holds_tickets:
+                    ticket.outstanding += 1
+                    taker.take(Delivery(publish, session, now, ticket))
+                else:
+                    taker.take(Delivery(publish, session, now, None))
+            taken = len(route.takers)
+        courier = self.courier
+        if route.targets or route.groups:
+            taken += courier.deliver(session, publish, route, now)
+        if ticket is None:
+            if taken and not link.acks and not courier.kept:
+                if link.output:
+                    link.output.append((0x40020000 | publish.packet_id).to_bytes(4, "big"))
+                else:
+                    link.write(encode_puback(publish.packet_id))
+                link.acknowledged += 1
+                return
+            ticket = InboundTicket(link, publish.packet_id, 1, session)
+            link.acks.append(ticket)
+        self._finish(ticket, taken)
+
+    def _publish_with_care(
+        self,
+        session: Session,
+        link: Link | None,
+        publish: Publish,
+        route: Route,
+        may_publish: bool,
+        now: int,
+    ) -> None:
+        """Any message. `link` None: nobody waits for an acknowledgement."""
+        ticket: InboundTicket | None = None
+        courier = self.courier
+        if link is not None:
+            ticket = InboundTicket(link, publish.packet_id, publish.qos, session)
+            link.acks.append(ticket)
+            if publish.qos == 2:
+                session.received[publish.packet_id] = ticket
+                if session.is_persistent:
+                    self.journal.keep_received(session, publish.packet_id)
+                    courier.kept = True
+        refusal = self._refusal(session, publish, may_publish)
+        if refusal is not None:
+            self._refuse(session, publish, ticket, refusal[0], refusal[1], now)
+            return
+        if publish.retain and self._retain(publish, now):
+            courier.kept = True
+        taken = 0
+        for taker in route.takers:
+            delivery = Delivery(publish, session, now, None)
+            if ticket is not None and taker.holds_tickets:
+                ticket.outstanding += 1
+                delivery.ticket = ticket
+            taker.take(delivery)
+            taken += 1
+        if route.targets or route.groups:
+            taken += courier.deliver(session, publish, route, now)
+        if ticket is None:
+            courier.kept = False
+        else:
+            self._finish(ticket, taken)
+
+    def _finish(self, ticket: InboundTicket, taken: int) -> None:
+        """Answer a ticket that nobody holds, once what it stands for is stored."""
+        link = ticket.link
+        if taken == 0 and link is not None and link.version == c.V5:
+            ticket.reason_code = c.NO_MATCHING_SUBSCRIBERS
+        if self.courier.kept:
+            self.courier.kept = False
+            ticket.outstanding += 1
+            self.journal.hold(ticket)
+        elif ticket.outstanding == 0:
+            ticket.settle()
+
+    def _refusal(
+        self, session: Session, publish: Publish, may_publish: bool
+    ) -> tuple[int, str] | None:
+        """Return (reason code, reason) if a message may not pass."""
+        limits = self.limits
+        if not may_publish:
+            if publish.topic_name.count("/") >= limits.topic_levels:
+                return c.TOPIC_NAME_INVALID, f"the topic has over {limits.topic_levels} levels"
+            return c.NOT_AUTHORIZED, f"{session.grant.identity} may not publish to this topic"
+        if limits.payload_bytes and len(publish.payload) > limits.payload_bytes:
+            return (
+                c.QUOTA_EXCEEDED,
+                f"a payload of {len(publish.payload)} bytes; {limits.payload_bytes} are accepted",
+            )
+        properties = publish.properties
+        if properties and properties.get(c.PAYLOAD_FORMAT_INDICATOR) == 1:
+            try:
+                publish.payload.decode()
+            except UnicodeDecodeError:
+                return c.PAYLOAD_FORMAT_INVALID, "the payload is not the UTF-8 text it claims to be"
+        return None
 
     def _refuse(
-        self, session: Session, publish: Publish, ticket: InboundTicket | None, now: int
+        self,
+        session: Session,
+        publish: Publish,
+        ticket: InboundTicket | None,
+        reason_code: int,
+        reason: str,
+        now: int,
     ) -> None:
+        """Record a message that may not pass, and tell its sender in its protocol's words."""
         self.stats.messages_refused += 1
-        grant = session.grant
-        refusals = self.refusals
         if ticket is not None:
-            ticket.reason_code = c.NOT_AUTHORIZED
-        if refusals is None:
+            ticket.reason_code = reason_code
+        if self.refusals is not None:
             if ticket is not None:
-                ticket.settle()
-            return
-        if ticket is not None:
+                ticket.outstanding += 1
+            self.refusals.take(Delivery(publish, session, now, ticket, reason))
+        if self.courier.kept and ticket is not None:
             ticket.outstanding += 1
-        refusals.take(
-            Delivery(
-                publish,
-                session.client_id,
-                grant.identity,
-                grant.device,
-                now,
-                ticket,
-                f"{grant.identity} may not publish to this topic",
-                grant.organization_id,
-            )
-        )
-
-    def _retain(self, publish: Publish, now: int) -> None:
-        expires_at = _expires_at(publish.properties, now)
-        if not self.retained.store(_as_message(publish), expires_at):
-            self.stats.messages_dropped += 1
-
-    def _deliver(self, sender: Session | None, publish: Publish, route: Route, now: int) -> int:
-        """Put a message into the queue of each target; bytes that are the same are made once."""
-        frames: dict[int, bytes] = {}
-        properties = publish.properties
-        expires_at = _expires_at(properties, now) if properties else 0
-        clean = _as_message(publish) if properties else publish
-        taken = 0
-        for target in route.targets:
-            session = target.session
-            if target.no_local and session is sender:
-                continue
-            taken += 1
-            qos = target.qos if target.qos < publish.qos else publish.qos
-            # [MQTT-3.3.1-9] RETAIN is 0 for an established subscription ...
-            # [MQTT-3.3.1-13] ... unless it asked for Retain As Published.
-            retain = publish.retain and target.retain_as_published
-            if qos:
-                self._offer(
-                    session,
-                    Outgoing(clean, qos, retain, target.subscription_ids, expires_at, None),
-                    now,
-                )
-                continue
-            link = session.link
-            if link is None:
-                continue  # QoS 0 is not kept for the absent (MQTT 5.0 §4.1)
-            frame: bytes | None = None
-            key = link.version + (256 if retain else 0)
-            if target.subscription_ids is None:
-                frame = frames.get(key)
-            if frame is None:
-                properties = clean.properties
-                if target.subscription_ids is not None:
-                    properties = _with_identifiers(properties, target.subscription_ids)
-                frame = encode_publish(
-                    clean.topic_name, clean.payload, 0, retain, False, 0, properties, link.version
-                )
-                if target.subscription_ids is None:
-                    frames[key] = frame
-            limit = session.maximum_packet_size
-            if link.congested or (limit and len(frame) > limit):
-                self.stats.messages_dropped += 1
-                continue
-            link.write(frame)
-            self.stats.messages_sent += 1
-        return taken
-
-    def _offer(self, session: Session, outgoing: Outgoing, now: int) -> None:
-        """Send now, or queue for later, or (the queue is full) drop and count."""
+            self.journal.hold(ticket)
+        elif ticket is not None and ticket.outstanding == 0:
+            ticket.settle()
+        self.courier.kept = False
         link = session.link
-        if (
-            link is not None
-            and not session.queue
-            and not link.congested
-            and len(session.inflight) < session.window
-        ):
-            self._begin(session, link, outgoing, now)
+        if link is None or link.version == c.V5:
             return
-        size = len(outgoing.publish.payload) + len(outgoing.publish.topic_name)
-        if (
-            len(session.queue) >= self.limits.queue_messages
-            or session.queue_bytes + size > self.limits.queue_bytes
-        ):
+        if self.limits.denied_publish_disconnects:
+            link.close(reason_code, "not authorized to publish")
+        else:
+            self._tell_error(session, f"PUBLISH to {publish.topic_name!r}: {reason}", now)
+
+    def _tell_error(self, session: Session, line: str, now: int) -> None:
+        """Publish a line for a client whose protocol has no place for a reason."""
+        topic_name = error_topic(session.client_id)
+        if topic_name:
+            self.publish_own(Publish(topic_name, line[:1000].encode()), now)
+
+    def _retain(self, publish: Publish, now: int) -> bool:
+        """Keep a retained message; return whether the journal was told."""
+        message = as_message(publish)
+        expires_at = expires_at_of(publish.properties, now)
+        if not self.retained.store(message, expires_at):
             self.stats.messages_dropped += 1
-            if outgoing.receipt is not None:
-                outgoing.receipt.lost("the client's queue is full")
-            return
-        session.queue.append(outgoing)
-        session.queue_bytes += size
+            return False
+        return self._journal_retained(message, expires_at)
 
-    def _begin(self, session: Session, link: Link, outgoing: Outgoing, now: int) -> None:
-        packet_id = session.packet_ids.allocate()
-        outgoing.packet_id = packet_id
-        outgoing.state = WAIT_PUBACK if outgoing.qos == 1 else WAIT_PUBREC
-        session.inflight[packet_id] = outgoing
-        self._send(session, link, outgoing, False, now)
+    def _journal_retained(self, message: Publish, expires_at: int) -> bool:
+        if message.topic_name.startswith(SYS):
+            return False  # what the house says of itself is said anew after a start
+        self.journal.keep_retained(message, expires_at)
+        return True
 
-    def _send(self, session: Session, link: Link, outgoing: Outgoing, dup: bool, now: int) -> None:
-        publish = outgoing.publish
-        properties = publish.properties
-        if properties is not None and outgoing.expires_at:
-            # [MQTT-3.3.2-6] The interval passed on is what remains of it.
-            properties = dict(properties)
-            properties[c.MESSAGE_EXPIRY_INTERVAL] = max(1, (outgoing.expires_at - now) // SECOND)
-        if outgoing.subscription_ids is not None:
-            properties = _with_identifiers(properties, outgoing.subscription_ids)
-        frame = encode_publish(
-            publish.topic_name,
-            publish.payload,
-            outgoing.qos,
-            outgoing.retain,
-            dup,
-            outgoing.packet_id,
-            properties,
-            link.version,
-        )
-        if session.maximum_packet_size and len(frame) > session.maximum_packet_size:
-            # [MQTT-3.1.2-24] [MQTT-3.1.2-25] Not sent, and then as if it had been.
-            self._forget(session, outgoing.packet_id)
-            self.stats.messages_dropped += 1
-            if outgoing.receipt is not None:
-                outgoing.receipt.lost("the message is larger than the client accepts")
-            return
-        link.write(frame)
-        self.stats.messages_sent += 1
-
-    def _pump(self, session: Session, now: int) -> None:
-        """Send from the queue while there is room."""
-        link = session.link
-        queue = session.queue
-        while queue and link is not None and not link.congested:
-            if len(session.inflight) >= session.window:
-                return
-            outgoing = queue.popleft()
-            session.queue_bytes -= len(outgoing.publish.payload) + len(outgoing.publish.topic_name)
-            if outgoing.expires_at and outgoing.expires_at <= now:
-                self._expired(outgoing)
-                continue
-            self._begin(session, link, outgoing, now)
-
-    def _expired(self, outgoing: Outgoing) -> None:
-        self.stats.messages_expired += 1
-        if outgoing.receipt is not None:
-            outgoing.receipt.lost("the message expired before it was sent")
-
-    def _forget(self, session: Session, packet_id: int) -> None:
-        del session.inflight[packet_id]
-        session.packet_ids.release(packet_id)
+    def forget_retained(self, topic_name: str) -> bool:
+        """Remove a retained message; return whether there was one."""
+        if not self.retained.remove(topic_name):
+            return False
+        self._journal_retained(Publish(topic_name, b""), 0)
+        return True
 
     def uncongested(self, session: Session, now: int) -> None:
         """The far side reads again."""
-        self._pump(session, now)
+        self.courier.pump(session, now)
 
     def acknowledge(self, session: Session, acks: list[Ack], now: int) -> None:
         """Carry out a run of PUBACK, PUBREC, PUBREL and PUBCOMP packets of one client."""
-        inflight = session.inflight
-        link = session.link
-        if link is None:
-            return
-        for ack in acks:
-            kind = ack.type
-            packet_id = ack.packet_id
-            if kind == c.PUBACK:
-                outgoing = inflight.get(packet_id)
-                if outgoing is not None and outgoing.state == WAIT_PUBACK:
-                    self._forget(session, packet_id)
-                    if outgoing.receipt is not None:
-                        self._settle(outgoing.receipt, ack.reason_code)
-            elif kind == c.PUBREC:
-                outgoing = inflight.get(packet_id)
-                if outgoing is None:
-                    # Unknown to us: 5.0 says so, older versions just finish the exchange.
-                    link.write(
-                        encode_pubrel(packet_id, c.PACKET_IDENTIFIER_NOT_FOUND, link.version)
-                    )
-                elif ack.reason_code >= 0x80:
-                    self._forget(session, packet_id)
-                    if outgoing.receipt is not None:
-                        self._settle(outgoing.receipt, ack.reason_code)
-                elif outgoing.state != WAIT_PUBACK:
-                    outgoing.state = WAIT_PUBCOMP
-                    # [MQTT-4.3.3-4] From here on it is the packet id that counts.
-                    link.write(encode_pubrel(packet_id, 0, link.version))
-            elif kind == c.PUBREL:
-                known = session.received.pop(packet_id, None)
-                code = 0 if known is not None else c.PACKET_IDENTIFIER_NOT_FOUND
-                link.write(encode_pubcomp(packet_id, code, link.version))
-            else:
-                outgoing = inflight.get(packet_id)
-                if outgoing is not None and outgoing.state == WAIT_PUBCOMP:
-                    self._forget(session, packet_id)
-                    if outgoing.receipt is not None:
-                        self._settle(outgoing.receipt, ack.reason_code)
-        if session.queue:
-            self._pump(session, now)
+        self.courier.acknowledge(session, acks, now)
 
-    def _settle(self, receipt: Receipt, reason_code: int) -> None:
-        if reason_code >= 0x80:
-            receipt.lost(f"the device refused it ({c.reason_name(reason_code)})")
-        else:
-            receipt.delivered()
+    # --- subscriptions ---
 
     def subscribe(self, session: Session, packet: Subscribe, now: int) -> list[tuple[str, int]]:
         """Carry out SUBSCRIBE, write SUBACK and then retained messages.
@@ -530,37 +577,47 @@ class Broker:
             return []
         identifier = _subscription_identifier(packet.properties)
         outcome: list[tuple[str, int]] = []
-        retained: list[tuple[Subscription, bool]] = []
+        retained: list[Subscription] = []
         for subscription in packet.subscriptions:
+            topic_filter = subscription.topic_filter
             code = self._may_subscribe(session, subscription)
             if code < 0x80:
                 is_new = self.tree.subscribe(session, subscription, identifier)
-                session.subscriptions[subscription.topic_filter] = (subscription, identifier)
-                # MQTT 5.0 §3.3.1.3: Retain Handling 0 always, 1 for a new subscription, 2 never.
+                session.subscriptions[topic_filter] = (subscription, identifier)
+                if session.is_persistent:
+                    self.journal.keep_subscription(session, subscription, identifier)
+                # MQTT 5.0 §3.3.1.3: Retain Handling 0 always, 1 for a new subscription, 2 never;
+                # and never for a shared one.
                 handling = subscription.retain_handling
-                if handling == 0 or (handling == 1 and is_new):
-                    retained.append((subscription, is_new))
-            outcome.append((subscription.topic_filter, code))
+                if (handling == 0 or (handling == 1 and is_new)) and not _is_shared(topic_filter):
+                    retained.append(subscription)
+            outcome.append((topic_filter, code))
         codes = [code if link.version == c.V5 or code < 0x80 else 0x80 for _, code in outcome]
-        link.write(encode_suback(packet.packet_id, codes, None, link.version))
-        for subscription, _ in retained:
-            self._send_retained(session, link, subscription, identifier, now)
+        suback = encode_suback(packet.packet_id, codes, None, link.version)
+
+        def answer() -> None:
+            link.write(suback)
+            for subscription in retained:
+                self._send_retained(session, link, subscription, identifier, now)
+
+        if session.is_persistent:
+            self.journal.when_stored(answer)
+        else:
+            answer()
         return outcome
 
     def _may_subscribe(self, session: Session, subscription: Subscription) -> int:
-        topic_filter = subscription.topic_filter
         try:
-            group, _ = split_shared(topic_filter)
+            topic_filter = split_shared(subscription.topic_filter)[1]
+            check_topic_filter(subscription.topic_filter, self.limits.topic_levels)
             check_topic_filter(topic_filter, self.limits.topic_levels)
         except InvalidTopicError:
             return c.TOPIC_FILTER_INVALID
-        if group is not None:
-            return c.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED
-        if not session.grant.may_subscribe(topic_filter):
+        if not _may_have(session, subscription.topic_filter):
             return c.NOT_AUTHORIZED
         if (
             len(session.subscriptions) >= self.limits.subscriptions
-            and topic_filter not in session.subscriptions
+            and subscription.topic_filter not in session.subscriptions
         ):
             return c.QUOTA_EXCEEDED
         return subscription.qos
@@ -568,42 +625,39 @@ class Broker:
     def _send_retained(
         self, session: Session, link: Link, subscription: Subscription, identifier: int, now: int
     ) -> None:
-        identifiers = [identifier] if identifier else None
-        for publish, expires_at in self.retained.find(subscription.topic_filter, now):
-            qos = min(publish.qos, subscription.qos)
-            if qos:
-                self._offer(
-                    session, Outgoing(publish, qos, True, identifiers, expires_at, None), now
+        if session.link is not link:
+            return
+        target = Target(session, subscription, identifier, False)
+        may_receive = session.grant.may_receive
+        for kept in self.retained.find(subscription.topic_filter, now):
+            if may_receive(kept.publish.topic_name):
+                self.courier.send_retained(
+                    session, link, target, kept.publish, kept.expires_at, now
                 )
-            else:
-                properties = publish.properties
-                if identifiers is not None:
-                    properties = _with_identifiers(properties, identifiers)
-                link.write(
-                    encode_publish(
-                        publish.topic_name,
-                        publish.payload,
-                        0,
-                        True,
-                        False,
-                        0,
-                        properties,
-                        link.version,
-                    )
-                )
-                self.stats.messages_sent += 1
+        self.courier.kept = False  # nobody's acknowledgement stands for these
 
     def unsubscribe(self, session: Session, packet: Unsubscribe) -> None:
         """Carry out UNSUBSCRIBE and write UNSUBACK."""
+        link = session.link
         codes = []
         for topic_filter in packet.topic_filters:
-            if session.subscriptions.pop(topic_filter, None) is None:
-                codes.append(c.NO_SUBSCRIPTION_EXISTED)
-            else:
-                self.tree.unsubscribe(session, topic_filter)
-                codes.append(0)
-        if session.link is not None:
-            session.link.write(encode_unsuback(packet.packet_id, codes, None, session.link.version))
+            found = self._unsubscribe(session, topic_filter)
+            codes.append(0 if found else c.NO_SUBSCRIPTION_EXISTED)
+        if link is None:
+            return
+        unsuback = encode_unsuback(packet.packet_id, codes, None, link.version)
+        if session.is_persistent:
+            self.journal.when_stored(lambda: link.write(unsuback))
+        else:
+            link.write(unsuback)
+
+    def _unsubscribe(self, session: Session, topic_filter: str) -> bool:
+        if session.subscriptions.pop(topic_filter, None) is None:
+            return False
+        self.tree.unsubscribe(session, topic_filter)
+        if session.is_persistent:
+            self.journal.drop_subscription(session, topic_filter)
+        return True
 
     # --- the house's own messages ---
 
@@ -612,12 +666,20 @@ class Broker:
         if publish.retain:
             self._retain(publish, now)
         route = self.tree.find(publish.topic_name)
-        taken = 0
+        taken = self._show(publish, route, now)
+        if route.targets or route.groups:
+            taken += self.courier.deliver(self._house, publish, route, now)
+        self.courier.kept = False
+        return taken
+
+    def _show(self, publish: Publish, route: Route, now: int) -> int:
+        """Let those look on who do; what the house says is not ingested by the house."""
+        shown = 0
         for taker in route.takers:
-            if not taker.holds_tickets:  # what the house says is not ingested by the house
-                taker.take(Delivery(publish, "", "system", 0, now, None))
-                taken += 1
-        return taken + self._deliver(None, publish, route, now)
+            if not taker.holds_tickets:
+                taker.take(Delivery(publish, self._house, now, None))
+                shown += 1
+        return shown
 
     def send_to_device(
         self,
@@ -630,7 +692,7 @@ class Broker:
     ) -> bool:
         """Publish QoS 1 to a device that is connected and subscribed, with a receipt.
 
-        False if it is not; then nothing is sent to anybody. See `ingest.downlink.Downlink`.
+        False if it is not; then nothing is sent to anybody. See `net.clients.Downlink`.
         """
         route = self.tree.find(publish.topic_name)
         receivers = [
@@ -645,19 +707,40 @@ class Broker:
         receipt.pending = max(1, len(acknowledging))
         others = Route()
         others.targets = [target for target in route.targets if target not in acknowledging]
-        for taker in route.takers:
-            if not taker.holds_tickets:
-                taker.take(Delivery(publish, "", "system", 0, now, None))
-        self._deliver(None, publish, others, now)
+        others.groups = route.groups
+        self._show(publish, route, now)
+        self.courier.deliver(self._house, publish, others, now)
         for target in acknowledging:
-            self._offer(
+            self.courier.offer(
                 target.session,
                 Outgoing(publish, 1, False, target.subscription_ids, expires_at, receipt),
                 now,
             )
+        self.courier.kept = False
         if not acknowledging:
             receipt.lost(QOS0_UNKNOWABLE)
         return True
+
+
+def error_topic(client_id: str) -> str:
+    """Return where a client finds why its messages were refused; "" if its id fits no topic."""
+    if not client_id or any(sign in client_id for sign in "/+#"):
+        return ""
+    return f"{SYS}broker/clients/{client_id}/errors"
+
+
+def _may_have(session: Session, topic_filter: str) -> bool:
+    """Say whether a client may have all that this filter matches; its own errors it always may."""
+    asked = split_shared(topic_filter)[1]
+    return session.grant.may_subscribe(asked) or topic_filter == error_topic(session.client_id)
+
+
+def _answer_again(ticket: InboundTicket, link: Link) -> None:
+    if ticket.outstanding == 0:
+        ticket.answer(link)
+    elif ticket.link is not link:
+        ticket.link = link
+        link.acks.append(ticket)
 
 
 def _is_device(session: Session, exact: bool, device: int) -> bool:
@@ -665,27 +748,8 @@ def _is_device(session: Session, exact: bool, device: int) -> bool:
     return grant.device == device or (grant.anonymous and exact)
 
 
-def _expires_at(properties: Properties | None, now: int) -> int:
-    if not properties:
-        return 0
-    interval = properties.get(c.MESSAGE_EXPIRY_INTERVAL)
-    return now + interval * SECOND if isinstance(interval, int) else 0
-
-
-def _as_message(publish: Publish) -> Publish:
-    """Return the message without what belonged to the connection it came by."""
-    properties = publish.properties
-    if properties:
-        properties = {k: v for k, v in properties.items() if k not in _HOP_PROPERTIES}
-    return Publish(
-        publish.topic_name,
-        publish.payload,
-        publish.qos,
-        publish.retain,
-        False,
-        0,
-        properties or None,
-    )
+def _is_shared(topic_filter: str) -> bool:
+    return topic_filter.startswith("$share/")
 
 
 def _subscription_identifier(properties: Properties | None) -> int:
@@ -693,9 +757,3 @@ def _subscription_identifier(properties: Properties | None) -> int:
     if isinstance(found, list) and found and isinstance(found[0], int):
         return found[0]
     return found if isinstance(found, int) else 0
-
-
-def _with_identifiers(properties: Properties | None, identifiers: list[int]) -> Properties:
-    changed: Properties = dict(properties) if properties else {}
-    changed[c.SUBSCRIPTION_IDENTIFIER] = identifiers
-    return changed

@@ -4,6 +4,10 @@ from abc import ABC, abstractmethod
 
 from fleetwire.protocol.packets import Publish
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from fleetwire.broker.session import Session
+
 
 class Ticket(ABC):
     """The sender's acknowledgement, still to come. It goes once."""
@@ -18,39 +22,42 @@ class Ticket(ABC):
 class Delivery:
     """One application message in a taker's queue.
 
-    `received_at` is in microseconds UTC. `device` is the sender's device by its grant (our integer
-    key, 0 = none); `identity` says who sent it in words for logs, audit and quarantine.
-    `refused` is "" or why the broker did not let the message pass: such a message goes to
-    quarantine and nowhere else, as one of `organization_id`, the sender's (0 = nobody's).
+    `received_at` is in microseconds UTC. `refused` is "" or why the broker did not let the message
+    pass: such a message goes to quarantine and nowhere else.
     """
 
-    __slots__ = (
-        "client_id",
-        "device",
-        "identity",
-        "organization_id",
-        "publish",
-        "received_at",
-        "refused",
-        "ticket",
-    )
+    __slots__ = ("publish", "received_at", "refused", "sender", "ticket")
 
     def __init__(
         self,
         publish: Publish,
-        client_id: str,
-        identity: str,
-        device: int,
+        sender: "Session",
         received_at: int,
         ticket: Ticket | None,
         refused: str = "",
-        organization_id: int = 0,
     ) -> None:
         self.publish = publish
-        self.client_id = client_id
-        self.identity = identity
-        self.device = device
+        self.sender = sender
         self.received_at = received_at
         self.ticket = ticket
         self.refused = refused
-        self.organization_id = organization_id
+
+    @property
+    def client_id(self) -> str:
+        """The sender's Client Identifier; "" is the house itself."""
+        return self.sender.client_id
+
+    @property
+    def identity(self) -> str:
+        """Who sent it, in words for logs, audit and quarantine."""
+        return self.sender.grant.identity
+
+    @property
+    def device(self) -> int:
+        """Our integer key of the sender's device, 0 = it is none."""
+        return self.sender.grant.device
+
+    @property
+    def organization_id(self) -> int:
+        """The sender's organisation, 0 = none."""
+        return self.sender.grant.organization_id

@@ -16,6 +16,7 @@ class Grant:
 
     __slots__ = (
         "_may_publish",
+        "_may_receive",
         "anonymous",
         "app",
         "credential",
@@ -50,6 +51,7 @@ class Grant:
         self.expires_at = expires_at
         self.anonymous = anonymous
         self._may_publish: dict[str, bool] = {}
+        self._may_receive: dict[str, bool] = {}
 
     def may_publish(self, topic_name: str) -> bool:
         """Say whether a message may be published to this Topic Name."""
@@ -59,6 +61,16 @@ class Grant:
             if len(self._may_publish) >= REMEMBERED_TOPICS:
                 self._may_publish.clear()
             self._may_publish[topic_name] = known
+        return known
+
+    def may_receive(self, topic_name: str) -> bool:
+        """Say whether a message of this Topic Name may be sent to the client."""
+        known = self._may_receive.get(topic_name)
+        if known is None:
+            known = any(matches(allowed, topic_name) for allowed in self.subscribe)
+            if len(self._may_receive) >= REMEMBERED_TOPICS:
+                self._may_receive.clear()
+            self._may_receive[topic_name] = known
         return known
 
     def may_subscribe(self, topic_filter: str) -> bool:

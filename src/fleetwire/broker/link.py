@@ -7,6 +7,10 @@ from fleetwire.broker.delivery import Ticket
 from fleetwire.protocol.constants import V5
 from fleetwire.protocol.encoder import encode_puback, encode_pubrec
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from fleetwire.broker.session import Session
+
 
 class Link(ABC):
     """One live connection, as the broker sees it: bytes to write, and acknowledgements still due.
@@ -47,21 +51,20 @@ class InboundTicket(Ticket):
 
     Tickets leave in the order in which their PUBLISH packets came [MQTT-4.6.0-2] [MQTT-4.6.0-3]:
     one that is released early waits for those before it. A ticket belongs to the connection its
-    packet came by. When that is gone a QoS 1 message is simply sent again; a QoS 2 message sent
-    again finds its ticket in `received` and moves it to the new connection.
+    packet came by (`link` None = one of before a restart). When that is gone a QoS 1 message is
+    simply sent again; a QoS 2 message sent again finds its ticket in the session's `received` and
+    moves it to the new connection.
     """
 
-    __slots__ = ("link", "outstanding", "packet_id", "qos", "reason_code", "received")
+    __slots__ = ("link", "outstanding", "packet_id", "qos", "reason_code", "session")
 
-    def __init__(
-        self, link: Link, packet_id: int, qos: int, received: "dict[int, InboundTicket] | None"
-    ) -> None:
+    def __init__(self, link: Link | None, packet_id: int, qos: int, session: "Session") -> None:
         self.link = link
         self.packet_id = packet_id
         self.qos = qos
-        self.outstanding = 0  # takers that hold it and have not released it yet
+        self.outstanding = 0  # those who hold it and have not released it yet
         self.reason_code = 0
-        self.received = received  # the session's QoS 2 messages between PUBLISH and PUBREL
+        self.session = session
 
     def release(self, reason_code: int) -> None:
         if self.outstanding <= 0:
@@ -75,6 +78,8 @@ class InboundTicket(Ticket):
     def settle(self) -> None:
         """Nobody holds the ticket: answer it, and those behind it that waited for it."""
         link = self.link
+        if link is None:
+            return
         acks = link.acks
         if not acks or acks[0] is not self:
             return
@@ -92,9 +97,10 @@ class InboundTicket(Ticket):
         code = self.reason_code
         if self.qos == 1:
             link.write(encode_puback(self.packet_id, code, link.version))
-        else:
-            if code >= 0x80 and link.version == V5 and self.received is not None:
-                # An error in PUBREC ends the exchange; the packet id is free again (§4.3.3).
-                self.received.pop(self.packet_id, None)
-            link.write(encode_pubrec(self.packet_id, code, link.version))
-        link.acknowledged += 1
+            link.acknowledged += 1
+            return
+        if code >= 0x80 and link.version == V5:
+            # An error in PUBREC ends the exchange; the packet id is free again (§4.3.3).
+            self.session.forget_received(self.packet_id)
+            link.acknowledged += 1
+        link.write(encode_pubrec(self.packet_id, code, link.version))

@@ -1,36 +1,141 @@
-"""RetainedMessages: the last retained message of each Topic Name (MQTT 5.0 §3.3.1.3)."""
+"""RetainedMessages: the last retained message of each Topic Name (MQTT 5.0 §3.3.1.3).
+
+A tree with one level per node, as that of the subscriptions: a filter costs by what it matches and
+not by how much is kept.
+"""
+
+from collections.abc import Iterator
 
 from fleetwire.protocol.packets import Publish
-from fleetwire.protocol.topics import matches
+
+
+class Retained:
+    """One retained message. Instants in microseconds UTC; `expires_at` 0 = never."""
+
+    __slots__ = ("expires_at", "publish")
+
+    def __init__(self, publish: Publish, expires_at: int) -> None:
+        self.publish = publish
+        self.expires_at = expires_at
+
+
+class _Node:
+    __slots__ = ("children", "kept")
+
+    def __init__(self) -> None:
+        self.children: dict[str, _Node] = {}
+        self.kept: Retained | None = None
 
 
 class RetainedMessages:
     """Kept by Topic Name, bounded in number."""
 
     def __init__(self, maximum: int) -> None:
-        self._by_topic: dict[str, tuple[Publish, int]] = {}
+        self._root = _Node()
+        self._by_topic: dict[str, Retained] = {}
         self._maximum = maximum
 
     def __len__(self) -> int:
         return len(self._by_topic)
+
+    def __iter__(self) -> Iterator[Retained]:
+        return iter(self._by_topic.values())
+
+    def get(self, topic_name: str) -> Retained | None:
+        """Return the retained message of this Topic Name, expired or not."""
+        return self._by_topic.get(topic_name)
 
     def store(self, publish: Publish, expires_at: int) -> bool:
         """Keep, replace or (empty payload) remove; return False if there is no room."""
         topic_name = publish.topic_name
         if not publish.payload:
             # [MQTT-3.3.1-6] [MQTT-3.3.1-7] An empty payload removes and is not stored.
-            self._by_topic.pop(topic_name, None)
+            self.remove(topic_name)
             return True
-        if topic_name not in self._by_topic and len(self._by_topic) >= self._maximum:
+        known = self._by_topic.get(topic_name)
+        if known is not None:
+            known.publish = publish
+            known.expires_at = expires_at
+            return True
+        if len(self._by_topic) >= self._maximum:
             return False
-        self._by_topic[topic_name] = (publish, expires_at)
+        node = self._root
+        for level in topic_name.split("/"):
+            child = node.children.get(level)
+            if child is None:
+                child = node.children[level] = _Node()
+            node = child
+        node.kept = self._by_topic[topic_name] = Retained(publish, expires_at)
         return True
 
-    def find(self, topic_filter: str, now: int) -> list[tuple[Publish, int]]:
-        """Return what matches and has not expired, each with its expiry."""
+    def remove(self, topic_name: str) -> bool:
+        """Forget the message of a Topic Name; return whether there was one."""
+        if self._by_topic.pop(topic_name, None) is None:
+            return False
+        levels = topic_name.split("/")
+        path = [self._root]
+        for level in levels:
+            path.append(path[-1].children[level])
+        path[-1].kept = None
+        for depth in range(len(levels), 0, -1):
+            node = path[depth]
+            if node.children or node.kept is not None:
+                break
+            del path[depth - 1].children[levels[depth - 1]]
+        return True
+
+    def remove_expired(self, now: int) -> list[Retained]:
+        """Forget and return what has expired."""
+        expired = [
+            kept for kept in self._by_topic.values() if kept.expires_at and kept.expires_at <= now
+        ]
+        for kept in expired:
+            self.remove(kept.publish.topic_name)
+        return expired
+
+    def find(self, topic_filter: str, now: int) -> list[Retained]:
+        """Return what matches and has not expired."""
         if "+" not in topic_filter and "#" not in topic_filter:
             one = self._by_topic.get(topic_filter)
             found = [one] if one is not None else []
         else:
-            found = [kept for name, kept in self._by_topic.items() if matches(topic_filter, name)]
-        return [kept for kept in found if not kept[1] or kept[1] > now]
+            found = self._match(topic_filter.split("/"))
+        return [kept for kept in found if not kept.expires_at or kept.expires_at > now]
+
+    def _match(self, levels: list[str]) -> list[Retained]:
+        found: list[Retained] = []
+        nodes = [self._root]
+        for depth, level in enumerate(levels):
+            if level == "#":
+                for node in nodes:
+                    # "sport/#" also matches "sport" (§4.7.1.2).
+                    _gather(node, depth == 0, found)
+                return found
+            if level == "+":
+                nodes = [
+                    child
+                    for node in nodes
+                    for name, child in node.children.items()
+                    # [MQTT-4.7.2-1] A wildcard that comes first does not match a name with $.
+                    if depth > 0 or not name.startswith("$")
+                ]
+            else:
+                nodes = [node.children[level] for node in nodes if level in node.children]
+            if not nodes:
+                return found
+        for node in nodes:
+            if node.kept is not None:
+                found.append(node.kept)
+        return found
+
+
+def _gather(node: _Node, is_root: bool, found: list[Retained]) -> None:
+    """Add everything at and below this node; at the root nothing whose name begins with $."""
+    waiting = [node]
+    while waiting:
+        one = waiting.pop()
+        if one.kept is not None:
+            found.append(one.kept)
+        for name, child in one.children.items():
+            if not (is_root and one is node and name.startswith("$")):
+                waiting.append(child)

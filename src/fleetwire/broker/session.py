@@ -8,6 +8,11 @@ from fleetwire.broker.link import InboundTicket, Link
 from fleetwire.protocol.inflight import PacketIds
 from fleetwire.protocol.packets import Publish, Subscription
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from fleetwire.broker.journal import Journal
+    from fleetwire.broker.subscriptions import SharedGroup
+
 WAIT_PUBACK = 1
 WAIT_PUBREC = 2
 WAIT_PUBCOMP = 3
@@ -42,10 +47,15 @@ class Receipt:
 
 
 class Outgoing:
-    """A message on its way to a client with QoS 1 or 2, or waiting in the session's queue."""
+    """A message on its way to a client with QoS 1 or 2, or waiting in the session's queue.
+
+    `is_held`: the packet that is next for it is sent when the journal has stored its state.
+    """
 
     __slots__ = (
         "expires_at",
+        "group",
+        "is_held",
         "key",
         "packet_id",
         "publish",
@@ -64,6 +74,7 @@ class Outgoing:
         subscription_ids: list[int] | None,
         expires_at: int,
         receipt: Receipt | None,
+        group: "SharedGroup | None" = None,
     ) -> None:
         self.publish = publish
         self.qos = qos
@@ -71,9 +82,39 @@ class Outgoing:
         self.subscription_ids = subscription_ids
         self.expires_at = expires_at  # microseconds UTC, 0 = never
         self.receipt = receipt
+        self.group = group  # of the shared subscription it came by; another member may have it
         self.packet_id = 0
         self.state = 0
+        self.is_held = False
         self.key = 0  # the journal's own; 0 = it does not keep this message
+
+    @property
+    def size(self) -> int:
+        """What it counts for in the bound of a queue, in bytes."""
+        return len(self.publish.payload) + len(self.publish.topic_name)
+
+
+class TopicAliases:
+    """Numbers for the Topic Names that were sent first, up to a maximum (MQTT 5.0 §3.3.2.3.4)."""
+
+    __slots__ = ("_by_topic", "maximum")
+
+    def __init__(self, maximum: int) -> None:
+        self.maximum = maximum
+        self._by_topic: dict[str, int] = {}
+
+    def find(self, topic_name: str) -> tuple[int, bool]:
+        """Return the alias (0 = there is none left) and whether the client knows it already."""
+        alias = self._by_topic.get(topic_name)
+        if alias is not None:
+            return alias, True
+        if len(self._by_topic) >= self.maximum:
+            return 0, False
+        return len(self._by_topic) + 1, False
+
+    def learn(self, topic_name: str, alias: int) -> None:
+        """The client has been told this alias."""
+        self._by_topic[topic_name] = alias
 
 
 class Session:
@@ -87,18 +128,24 @@ class Session:
     __slots__ = (
         "client_id",
         "disconnected_at",
+        "dropped",
         "expiry_interval",
         "grant",
         "inflight",
+        "journal",
         "key",
         "link",
         "maximum_packet_size",
+        "messages_received",
+        "messages_sent",
         "packet_ids",
         "queue",
         "queue_bytes",
         "received",
         "subscriptions",
+        "topic_aliases",
         "will",
+        "will_delay_s",
         "window",
     )
 
@@ -116,8 +163,28 @@ class Session:
         self.window = 0  # messages that may be in flight: the client's Receive Maximum
         self.expiry_interval = 0  # seconds; 0xFFFFFFFF = never
         self.disconnected_at = 0  # microseconds UTC; 0 while connected
+        self.messages_received = 0
+        self.messages_sent = 0
+        self.dropped = 0  # messages that found no room, since the edge last asked
+        # Topic Aliases of this connection from us to the client; None = it takes none.
+        self.topic_aliases: TopicAliases | None = None
         self.will: Publish | None = None
+        self.will_delay_s = 0
+        self.journal: Journal | None = None  # of the broker it belongs to
         self.key = 0  # the journal's own; 0 = it does not keep this session
+
+    def forget_received(self, packet_id: int) -> bool:
+        """End the exchange of a received QoS 2 message; return whether there was one."""
+        if self.received.pop(packet_id, None) is None:
+            return False
+        if self.journal is not None and self.is_persistent:
+            self.journal.drop_received(self, packet_id)
+        return True
+
+    @property
+    def is_special(self) -> bool:
+        """Whether bytes made for others cannot simply be sent to this client too."""
+        return self.maximum_packet_size > 0 or self.topic_aliases is not None
 
     @property
     def is_persistent(self) -> bool:

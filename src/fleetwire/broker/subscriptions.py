@@ -7,6 +7,7 @@ the number of subscriptions. Results are kept by Topic Name until a subscription
 from fleetwire.broker.session import Session
 from fleetwire.broker.takers import Taker
 from fleetwire.protocol.packets import Subscription
+from fleetwire.protocol.topics import split_shared
 
 REMEMBERED_ROUTES = 50_000
 
@@ -29,6 +30,11 @@ class Target:
         self.subscription_ids: list[int] | None = [identifier] if identifier else None
         self.exact = exact  # subscribed to this very name, without wildcards
 
+    @property
+    def is_special(self) -> bool:
+        """Whether its messages differ from those of others."""
+        return self.subscription_ids is not None
+
     def merge(self, subscription: Subscription, identifier: int, exact: bool) -> None:
         """Count in another of the session's subscriptions."""
         if subscription.qos > self.qos:
@@ -40,23 +46,85 @@ class Target:
         self.exact = self.exact or exact
 
 
+class SharedGroup:
+    """The members of one Shared Subscription: each message is for one of them (§4.8.2)."""
+
+    __slots__ = ("_order", "_turn", "members")
+
+    def __init__(self) -> None:
+        self.members: dict[Session, Target] = {}
+        self._order: list[Target] = []
+        self._turn = 0
+
+    def add(self, session: Session, target: Target) -> None:
+        """Let a session take part, or change how it does."""
+        self.members[session] = target
+        self._order = list(self.members.values())
+
+    def remove(self, session: Session) -> None:
+        """End a session's part."""
+        del self.members[session]
+        self._order = list(self.members.values())
+
+    def choose(self, qos: int, leaving: Session | None = None) -> Target | None:
+        """Return the connected member that has least to do; they take turns where it is equal.
+
+        With QoS above 0 and nobody connected, the absent member whose queue is shortest: its
+        session keeps the message. None if nobody can have it.
+        """
+        order = self._order
+        count = len(order)
+        best: Target | None = None
+        best_load = 0
+        best_at = 0
+        for step in range(count):
+            at = (self._turn + step) % count
+            target = order[at]
+            session = target.session
+            link = session.link
+            if session is leaving or link is None or link.congested:
+                continue
+            load = len(session.inflight) + len(session.queue)
+            if best is None or load < best_load:
+                best, best_load, best_at = target, load, at
+        if best is not None:
+            self._turn = best_at + 1
+            return best
+        if qos == 0:
+            return None
+        for target in order:
+            session = target.session
+            if session is leaving or not (session.is_persistent or session.link is not None):
+                continue
+            load = len(session.queue)
+            if best is None or load < best_load:
+                best, best_load = target, load
+        return best
+
+
 class Route:
     """Everyone who takes one Topic Name: sessions of clients, and takers within the house."""
 
-    __slots__ = ("takers", "targets")
+    __slots__ = ("groups", "takers", "targets")
 
     def __init__(self) -> None:
         self.targets: list[Target] = []
         self.takers: list[Taker] = []
+        self.groups: list[SharedGroup] = []
 
 
 class _Node:
-    __slots__ = ("children", "sessions", "takers")
+    __slots__ = ("children", "groups", "sessions", "takers")
 
     def __init__(self) -> None:
         self.children: dict[str, _Node] = {}
         self.sessions: dict[Session, tuple[Subscription, int]] = {}
+        self.groups: dict[str, SharedGroup] = {}
         self.takers: list[Taker] = []
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.children or self.sessions or self.takers or self.groups)
 
 
 class SubscriptionTree:
@@ -79,19 +147,38 @@ class SubscriptionTree:
 
     def subscribe(self, session: Session, subscription: Subscription, identifier: int) -> bool:
         """Add or replace a session's subscription; return whether it is new."""
-        node = self._node(subscription.topic_filter)
-        is_new = session not in node.sessions
-        node.sessions[session] = (subscription, identifier)
+        group_name, topic_filter = split_shared(subscription.topic_filter)
+        node = self._node(topic_filter)
+        if group_name is None:
+            is_new = session not in node.sessions
+            node.sessions[session] = (subscription, identifier)
+        else:
+            group = node.groups.get(group_name)
+            if group is None:
+                group = node.groups[group_name] = SharedGroup()
+            is_new = session not in group.members
+            group.add(session, Target(session, subscription, identifier, False))
         self.count += is_new
         self._routes.clear()
         return is_new
 
     def unsubscribe(self, session: Session, topic_filter: str) -> None:
         """Remove a session's subscription, if it is there."""
+        group_name, topic_filter = split_shared(topic_filter)
         path = self._path(topic_filter)
-        if path is None or session not in path[-1].sessions:
+        if path is None:
             return
-        del path[-1].sessions[session]
+        node = path[-1]
+        if group_name is None:
+            if node.sessions.pop(session, None) is None:
+                return
+        else:
+            group = node.groups.get(group_name)
+            if group is None or session not in group.members:
+                return
+            group.remove(session)
+            if not group.members:
+                del node.groups[group_name]
         self.count -= 1
         self._prune(topic_filter, path)
         self._routes.clear()
@@ -132,7 +219,7 @@ class SubscriptionTree:
         levels = topic_filter.split("/")
         for depth in range(len(levels), 0, -1):
             node = path[depth]
-            if node.children or node.sessions or node.takers:
+            if not node.is_empty:
                 return
             del path[depth - 1].children[levels[depth - 1]]
 
@@ -175,6 +262,7 @@ def _merge(found: list[tuple[_Node, bool]]) -> Route:
         for taker in node.takers:
             if taker not in route.takers:
                 route.takers.append(taker)
+        route.groups += node.groups.values()
         for session, (subscription, identifier) in node.sessions.items():
             target = by_session.get(session)
             if target is None:

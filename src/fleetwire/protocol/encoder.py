@@ -100,6 +100,21 @@ def publish_parts(
     return fixed + length.to_bytes(2, "big") + topic, tail
 
 
+def publish_head(topic_name: str, payload_size: int, first: int, version: int) -> bytes:
+    """Return what stands before the Packet Identifier of a PUBLISH without properties.
+
+    `first` is its first byte. The whole is `head + packet_id.to_bytes(2, "big") + payload`, in
+    MQTT 5 with a zero byte before the payload; with QoS 0 it is `head + payload`, that byte in the
+    head. It is the same for all messages of one topic and size, so it can be kept.
+    """
+    topic = topic_name.encode()
+    is_v5 = version == c.V5
+    has_id = first & 6 != 0
+    remaining = 2 + len(topic) + payload_size + (2 if has_id else 0) + (1 if is_v5 else 0)
+    head = _fixed(first, remaining) + len(topic).to_bytes(2, "big") + topic
+    return head + b"\0" if is_v5 and not has_id else head
+
+
 def _fixed(first: int, remaining: int) -> bytes:
     """Return a fixed header (§2.1)."""
     if remaining > c.LARGEST_REMAINING_LENGTH:

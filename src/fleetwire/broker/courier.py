@@ -1,0 +1,610 @@
+"""Courier: takes messages to the sessions that want them.
+
+    Route -> frame at once (QoS 0) | window -> PUBACK / PUBREC-PUBREL-PUBCOMP | queue
+
+Theory of operation. A QoS 0 message is bytes that many share and one write. One with QoS 1 or 2 is
+an Outgoing: sent at once while there is room in the client's window (its Receive Maximum), else
+queued within bounds. What a persistent session has taken is told to the journal. With QoS 1 it is
+sent meanwhile; with QoS 2 each packet waits until the state it stands for is stored, since after a
+loss of power a message with another packet id would be another message to its receiver.
+"""
+
+from fleetwire.broker.journal import Journal
+from fleetwire.broker.limits import Limits
+from fleetwire.broker.link import Link
+from fleetwire.broker.session import (
+    WAIT_PUBACK,
+    WAIT_PUBCOMP,
+    WAIT_PUBREC,
+    Outgoing,
+    Receipt,
+    Session,
+)
+from fleetwire.broker.stats import Stats
+from fleetwire.broker.subscriptions import Route, Target
+from fleetwire.protocol import constants as c
+from fleetwire.protocol.encoder import (
+    encode_pubcomp,
+    encode_publish,
+    encode_pubrel,
+    publish_head,
+)
+from fleetwire.protocol.packets import Ack, Properties, Publish
+
+SECOND = 1_000_000
+REMEMBERED_HEADS = 4096
+
+# Properties that belong to the Network Connection or the subscription, not to the message.
+_HOP_PROPERTIES = (c.TOPIC_ALIAS, c.SUBSCRIPTION_IDENTIFIER)
+
+FULL = "the client's queue is full"
+
+
+class Courier:
+    """The outgoing half of the broker."""
+
+    def __init__(self, limits: Limits, stats: Stats, journal: Journal) -> None:
+        self.kept = False  # a message was told to the journal; whoever asks sets it back
+        self.overflowed: set[Session] = set()  # whose queue had no room, until the edge asks
+        self._limits = limits
+        self._stats = stats
+        self._journal = journal
+        self._heads: dict[tuple[str, int, int], bytes] = {}
+
+    # --- to everyone on a route ---
+
+    def send_plain(self, sender: Session, publishes: list[Publish], targets: list[Target]) -> None:
+        """Send messages with QoS 0 of one Topic Name, none retained or with properties.
+
+        Their bytes are made once for each protocol version and shared.
+        """
+        frames: dict[bool, bytes] = {}
+        count = len(publishes)
+        sent = 0
+        for target in targets:
+            session = target.session
+            link = session.link
+            if link is None or (target.no_local and session is sender):
+                continue  # QoS 0 is not kept for the absent (MQTT 5.0 §4.1)
+            if link.congested:
+                self._stats.messages_dropped += count
+                continue
+            if target.is_special or session.is_special:
+                for publish in publishes:
+                    self._send_unkept(target, link, publish, False, None)
+                continue
+            is_v5 = link.version == c.V5
+            frame = frames.get(is_v5)
+            if frame is None:
+                frame = frames[is_v5] = self._plain_frames(publishes, link.version)
+            link.write(frame)
+            session.messages_sent += count
+            sent += count
+        self._stats.messages_sent += sent
+
+    def _plain_frames(self, publishes: list[Publish], version: int) -> bytes:
+        parts: list[bytes] = []
+        size = -1
+        head = b""
+        for publish in publishes:
+            payload = publish.payload
+            if len(payload) != size:
+                size = len(payload)
+                head = publish_head(publish.topic_name, size, 0x30, version)
+            parts.append(head)
+            parts.append(payload)
+        return b"".join(parts)
+
+    def deliver(self, sender: Session, publish: Publish, route: Route, now: int) -> int:
+        """Take one message to everyone on a route; return how many took it."""
+        properties = publish.properties
+        expires_at = 0
+        if properties:
+            expires_at = expires_at_of(properties, now)
+            publish = as_message(publish)
+        frames: dict[int, bytes] = {}
+        taken = 0
+        for target in route.targets:
+            session = target.session
+            if target.no_local and session is sender:
+                continue
+            qos = target.qos if target.qos < publish.qos else publish.qos
+            # [MQTT-3.3.1-9] RETAIN is 0 for an established subscription ...
+            # [MQTT-3.3.1-13] ... unless it asked for Retain As Published.
+            retain = publish.retain and target.retain_as_published
+            if qos:
+                outgoing = Outgoing(publish, qos, retain, target.subscription_ids, expires_at, None)
+                taken += self.offer(session, outgoing, now)
+                continue
+            link = session.link
+            if link is not None:
+                taken += self._send_unkept(target, link, publish, retain, frames)
+        for group in route.groups:
+            chosen = group.choose(publish.qos)
+            if chosen is None:
+                self._stats.messages_dropped += 1
+                continue
+            qos = min(chosen.qos, publish.qos)
+            retain = publish.retain and chosen.retain_as_published
+            if qos:
+                taken += self.offer(
+                    chosen.session,
+                    Outgoing(
+                        publish, qos, retain, chosen.subscription_ids, expires_at, None, group
+                    ),
+                    now,
+                )
+            elif chosen.session.link is not None:
+                taken += self._send_unkept(chosen, chosen.session.link, publish, retain, frames)
+        return taken
+
+    def _send_unkept(
+        self,
+        target: Target,
+        link: Link,
+        publish: Publish,
+        retain: bool,
+        frames: dict[int, bytes] | None,
+    ) -> bool:
+        """Send with QoS 0; bytes that several receivers share are kept in `frames`."""
+        session = target.session
+        if link.congested:
+            self._stats.messages_dropped += 1
+            return False
+        frame: bytes | None = None
+        shares = frames is not None and not (target.is_special or session.is_special)
+        key = link.version + (256 if retain else 0)
+        if shares and frames is not None:
+            frame = frames.get(key)
+        if frame is None:
+            properties = publish.properties
+            if target.subscription_ids is not None:
+                properties = with_identifiers(properties, target.subscription_ids)
+            frame = self._frame(session, link, publish, 0, retain, False, 0, properties)
+            if shares and frames is not None:
+                frames[key] = frame
+        if session.maximum_packet_size and len(frame) > session.maximum_packet_size:
+            self._stats.messages_dropped += 1  # [MQTT-3.1.2-24] [MQTT-3.1.2-25]
+            return False
+        link.write(frame)
+        session.messages_sent += 1
+        self._stats.messages_sent += 1
+        return True
+
+    def send_retained(
+        self,
+        session: Session,
+        link: Link,
+        target: Target,
+        publish: Publish,
+        expires_at: int,
+        now: int,
+    ) -> None:
+        """Send a retained message to a new subscription, with RETAIN set [MQTT-3.3.1-8]."""
+        qos = min(publish.qos, target.qos)
+        if expires_at:
+            publish = _with_time_left(publish, expires_at, now)
+        if qos:
+            self.offer(
+                session,
+                Outgoing(publish, qos, True, target.subscription_ids, expires_at, None),
+                now,
+            )
+        else:
+            self._send_unkept(target, link, publish, True, None)
+
+    # --- to one session, QoS 1 and 2 ---
+
+    def offer(self, session: Session, outgoing: Outgoing, now: int) -> bool:
+        """Send now, or queue for later; return False if the queue has no room for it."""
+        link = session.link
+        if (
+            link is not None
+            and not session.queue
+            and not link.congested
+            and len(session.inflight) < session.window
+        ):
+            self._begin(session, link, outgoing, now)
+            return True
+        if link is None and not session.is_persistent:
+            return False  # a session that is about to end
+        limits = self._limits
+        size = outgoing.size
+        if (
+            len(session.queue) >= limits.queue_messages
+            or session.queue_bytes + size > limits.queue_bytes
+        ) and not (limits.drops_oldest and self._make_room(session, size)):
+            self._overflow(session, outgoing)
+            return False
+        session.queue.append(outgoing)
+        session.queue_bytes += size
+        if session.is_persistent:
+            self.kept = True
+            self._journal.keep_outgoing(session, outgoing)
+        return True
+
+    def _make_room(self, session: Session, size: int) -> bool:
+        limits = self._limits
+        queue = session.queue
+        while queue and (
+            len(queue) >= limits.queue_messages or session.queue_bytes + size > limits.queue_bytes
+        ):
+            oldest = queue.popleft()
+            session.queue_bytes -= oldest.size
+            self._drop(session, oldest)
+            self._overflow(session, oldest)
+        return size <= limits.queue_bytes
+
+    def _overflow(self, session: Session, outgoing: Outgoing) -> None:
+        self._stats.messages_dropped += 1
+        session.dropped += 1
+        self.overflowed.add(session)
+        if outgoing.receipt is not None:
+            outgoing.receipt.lost(FULL)
+
+    def _begin(self, session: Session, link: Link, outgoing: Outgoing, now: int) -> None:
+        packet_id = session.packet_ids.allocate()
+        outgoing.packet_id = packet_id
+        session.inflight[packet_id] = outgoing
+        if not session.is_persistent:
+            outgoing.state = WAIT_PUBACK if outgoing.qos == 1 else WAIT_PUBREC
+            self._send(session, link, outgoing, False, now)
+            return
+        self.kept = True
+        if outgoing.qos == 1:
+            outgoing.state = WAIT_PUBACK
+            self._journal.keep_outgoing(session, outgoing)
+            self._send(session, link, outgoing, False, now)
+        else:
+            outgoing.state = WAIT_PUBREC
+            self._hold(session, outgoing, now)
+
+    def _hold(self, session: Session, outgoing: Outgoing, now: int) -> None:
+        """Store the state of a QoS 2 message; what is next for it is sent after that."""
+        outgoing.is_held = True
+        self._journal.keep_outgoing(session, outgoing)
+        self._journal.when_stored(lambda: self._send_held(session, outgoing, now))
+
+    def _send_held(self, session: Session, outgoing: Outgoing, now: int) -> None:
+        if not outgoing.is_held:
+            return
+        outgoing.is_held = False
+        link = session.link
+        if link is None or session.inflight.get(outgoing.packet_id) is not outgoing:
+            return  # it goes when the client is back
+        if outgoing.state == WAIT_PUBCOMP:
+            link.write(encode_pubrel(outgoing.packet_id, 0, link.version))
+        else:
+            self._send(session, link, outgoing, False, now)
+
+    def _send(self, session: Session, link: Link, outgoing: Outgoing, dup: bool, now: int) -> None:
+        publish = outgoing.publish
+        properties = publish.properties
+        if properties is None and outgoing.subscription_ids is None and not session.is_special:
+            # The everyday message: all but the packet id is the same for many.
+            payload = publish.payload
+            size = len(payload)
+            first = 0x30 | outgoing.qos << 1
+            if outgoing.retain:
+                first |= 1
+            if dup:
+                first |= 8
+            version = link.version
+            key = (publish.topic_name, size, first | version << 8)
+            head = self._heads.get(key)
+            if head is None:
+                head = publish_head(publish.topic_name, size, first, version)
+                if len(self._heads) >= REMEMBERED_HEADS:
+                    self._heads.clear()
+                self._heads[key] = head
+            if version == c.V5:
+                frame = head + (outgoing.packet_id << 8).to_bytes(3, "big") + payload
+            else:
+                frame = head + outgoing.packet_id.to_bytes(2, "big") + payload
+        else:
+            if properties is not None and outgoing.expires_at:
+                # [MQTT-3.3.2-6] The interval passed on is what remains of it.
+                properties = dict(properties)
+                properties[c.MESSAGE_EXPIRY_INTERVAL] = _seconds_left(outgoing.expires_at, now)
+            if outgoing.subscription_ids is not None:
+                properties = with_identifiers(properties, outgoing.subscription_ids)
+            frame = self._frame(
+                session,
+                link,
+                publish,
+                outgoing.qos,
+                outgoing.retain,
+                dup,
+                outgoing.packet_id,
+                properties,
+            )
+            if session.maximum_packet_size and len(frame) > session.maximum_packet_size:
+                # [MQTT-3.1.2-24] [MQTT-3.1.2-25] Not sent, and then as if it had been.
+                self._forget(session, outgoing)
+                self._stats.messages_dropped += 1
+                if outgoing.receipt is not None:
+                    outgoing.receipt.lost("the message is larger than the client accepts")
+                return
+        if link.output:
+            link.output.append(frame)
+        else:
+            link.write(frame)
+        session.messages_sent += 1
+        self._stats.messages_sent += 1
+
+    def _frame(
+        self,
+        session: Session,
+        link: Link,
+        publish: Publish,
+        qos: int,
+        retain: bool,
+        dup: bool,
+        packet_id: int,
+        properties: Properties | None,
+    ) -> bytes:
+        """Return a PUBLISH, under its Topic Alias where the client takes such."""
+        topic_name = publish.topic_name
+        version = link.version
+        aliases = session.topic_aliases
+        if aliases is None:
+            return encode_publish(
+                topic_name, publish.payload, qos, retain, dup, packet_id, properties, version
+            )
+        alias, is_known = aliases.find(topic_name)
+        if alias:
+            properties = dict(properties) if properties else {}
+            properties[c.TOPIC_ALIAS] = alias
+        frame = encode_publish(
+            "" if is_known else topic_name,
+            publish.payload,
+            qos,
+            retain,
+            dup,
+            packet_id,
+            properties,
+            version,
+        )
+        fits = not session.maximum_packet_size or len(frame) <= session.maximum_packet_size
+        if alias and not is_known and fits:
+            aliases.learn(topic_name, alias)
+        return frame
+
+    def pump(self, session: Session, now: int) -> None:
+        """Send from the queue while there is room."""
+        link = session.link
+        queue = session.queue
+        while queue and link is not None and not link.congested:
+            if len(session.inflight) >= session.window:
+                return
+            outgoing = queue.popleft()
+            session.queue_bytes -= outgoing.size
+            if outgoing.expires_at and outgoing.expires_at <= now:
+                self._expired(session, outgoing)
+                continue
+            self._begin(session, link, outgoing, now)
+
+    def resume(self, session: Session, now: int) -> None:
+        """Send again what was not acknowledged, then what has waited [MQTT-4.4.0-1]."""
+        link = session.link
+        if link is None:
+            return
+        for packet_id, outgoing in list(session.inflight.items()):
+            if outgoing.is_held:
+                continue  # it goes when it is stored
+            if outgoing.state == WAIT_PUBCOMP:
+                link.write(encode_pubrel(packet_id, 0, link.version))
+            elif not session.grant.may_receive(outgoing.publish.topic_name):
+                self._forget(session, outgoing)
+                self._give_up(outgoing, "the client may not receive it any more")
+            elif outgoing.expires_at and outgoing.expires_at <= now and outgoing.qos == 1:
+                self._forget(session, outgoing)
+                self._expired(session, outgoing)
+            else:
+                self._send(session, link, outgoing, True, now)
+        self.pump(session, now)
+
+    def forget_forbidden(self, session: Session) -> None:
+        """Drop from the queue what the client, back with a smaller grant, may not receive."""
+        may_receive = session.grant.may_receive
+        allowed = [each for each in session.queue if may_receive(each.publish.topic_name)]
+        if len(allowed) == len(session.queue):
+            return
+        for outgoing in session.queue:
+            if not may_receive(outgoing.publish.topic_name):
+                self._drop(session, outgoing)
+                self._give_up(outgoing, "the client may not receive it any more")
+        session.queue.clear()
+        session.queue.extend(allowed)
+        session.queue_bytes = sum(each.size for each in allowed)
+
+    def _give_up(self, outgoing: Outgoing, reason: str) -> None:
+        self._stats.messages_dropped += 1
+        if outgoing.receipt is not None:
+            outgoing.receipt.lost(reason)
+
+    def _expired(self, session: Session, outgoing: Outgoing) -> None:
+        self._drop(session, outgoing)
+        self._stats.messages_expired += 1
+        if outgoing.receipt is not None:
+            outgoing.receipt.lost("the message expired before it was sent")
+
+    def _forget(self, session: Session, outgoing: Outgoing) -> None:
+        """End the exchange of a message in flight."""
+        del session.inflight[outgoing.packet_id]
+        session.packet_ids.release(outgoing.packet_id)
+        outgoing.is_held = False
+        self._drop(session, outgoing)
+
+    def _drop(self, session: Session, outgoing: Outgoing) -> None:
+        if session.is_persistent:
+            self._journal.drop_outgoing(session, outgoing)
+
+    # --- shared subscriptions ---
+
+    def hand_over(self, session: Session, now: int) -> None:
+        """A member has left: others of its groups take what it has not acknowledged.
+
+        A QoS 2 message that was sent is the member's alone, whether he comes back or not
+        [MQTT-4.8.2-4] [MQTT-4.8.2-5]. With nobody else connected all stays in the session.
+        """
+        shared = [
+            outgoing
+            for outgoing in [*session.inflight.values(), *session.queue]
+            if outgoing.group is not None and (outgoing.qos == 1 or outgoing.state == 0)
+        ]
+        moved = False
+        for outgoing in shared:
+            group = outgoing.group
+            assert group is not None
+            other = group.choose(0, session)
+            if other is None:
+                continue
+            if outgoing.state:
+                self._forget(session, outgoing)
+            else:
+                moved = True
+                outgoing.state = -1  # taken out of the queue below
+                self._drop(session, outgoing)
+            self._give_to(other, outgoing, now)
+        if moved:
+            left = [outgoing for outgoing in session.queue if outgoing.state == 0]
+            session.queue.clear()
+            session.queue.extend(left)
+            session.queue_bytes = sum(outgoing.size for outgoing in left)
+
+    def _give_to(self, other: Target, outgoing: Outgoing, now: int) -> None:
+        qos = min(outgoing.qos, other.qos)
+        link = other.session.link
+        if qos:
+            moved = Outgoing(
+                outgoing.publish,
+                qos,
+                outgoing.retain,
+                other.subscription_ids,
+                outgoing.expires_at,
+                outgoing.receipt,
+                outgoing.group,
+            )
+            self.offer(other.session, moved, now)
+        elif link is not None:
+            self._send_unkept(other, link, outgoing.publish, outgoing.retain, None)
+
+    # --- from one session ---
+
+    def acknowledge(self, session: Session, acks: list[Ack], now: int) -> None:
+        """Carry out a run of PUBACK, PUBREC, PUBREL and PUBCOMP packets of one client."""
+        inflight = session.inflight
+        link = session.link
+        if link is None:
+            return
+        release = session.packet_ids.release
+        is_persistent = session.is_persistent
+        for ack in acks:
+            kind = ack.type
+            packet_id = ack.packet_id
+            if kind == c.PUBACK:
+                outgoing = inflight.get(packet_id)
+                if outgoing is not None and outgoing.state == WAIT_PUBACK:
+                    del inflight[packet_id]
+                    release(packet_id)
+                    if is_persistent:
+                        self._journal.drop_outgoing(session, outgoing)
+                    if outgoing.receipt is not None:
+                        _settle(outgoing.receipt, ack.reason_code)
+            elif kind == c.PUBREC:
+                self._received(session, link, ack, now)
+            elif kind == c.PUBREL:
+                self._release(session, link, packet_id)
+            else:
+                outgoing = inflight.get(packet_id)
+                if outgoing is not None and outgoing.state == WAIT_PUBCOMP:
+                    self._forget(session, outgoing)
+                    if outgoing.receipt is not None:
+                        _settle(outgoing.receipt, ack.reason_code)
+        if session.queue:
+            self.pump(session, now)
+
+    def _received(self, session: Session, link: Link, ack: Ack, now: int) -> None:
+        """PUBREC: the receiver has the message."""
+        packet_id = ack.packet_id
+        outgoing = session.inflight.get(packet_id)
+        if outgoing is None:
+            # Unknown to us: 5.0 says so, older versions just finish the exchange.
+            link.write(encode_pubrel(packet_id, c.PACKET_IDENTIFIER_NOT_FOUND, link.version))
+        elif ack.reason_code >= 0x80:
+            self._forget(session, outgoing)
+            if outgoing.receipt is not None:
+                _settle(outgoing.receipt, ack.reason_code)
+        elif outgoing.state == WAIT_PUBREC and not outgoing.is_held:
+            outgoing.state = WAIT_PUBCOMP
+            # [MQTT-4.3.3-4] From here on it is the packet id that counts.
+            if session.is_persistent:
+                self._hold(session, outgoing, now)
+            else:
+                link.write(encode_pubrel(packet_id, 0, link.version))
+        elif outgoing.state == WAIT_PUBCOMP and not outgoing.is_held:
+            link.write(encode_pubrel(packet_id, 0, link.version))
+
+    def _release(self, session: Session, link: Link, packet_id: int) -> None:
+        """PUBREL: the sender will use its packet id for another message."""
+        was_known = session.forget_received(packet_id)
+        if was_known:
+            link.acknowledged += 1
+        code = 0 if was_known else c.PACKET_IDENTIFIER_NOT_FOUND
+        frame = encode_pubcomp(packet_id, code, link.version)
+        if was_known and session.is_persistent:
+            # Were it forgotten to be free, the next message under it would be taken for this one.
+            self._journal.when_stored(lambda: link.write(frame))
+        else:
+            link.write(frame)
+
+
+def _settle(receipt: Receipt, reason_code: int) -> None:
+    if reason_code >= 0x80:
+        receipt.lost(f"the device refused it ({c.reason_name(reason_code)})")
+    else:
+        receipt.delivered()
+
+
+def _seconds_left(expires_at: int, now: int) -> int:
+    return max(1, (expires_at - now) // SECOND)
+
+
+def _with_time_left(publish: Publish, expires_at: int, now: int) -> Publish:
+    properties = dict(publish.properties or {})
+    properties[c.MESSAGE_EXPIRY_INTERVAL] = _seconds_left(expires_at, now)
+    return Publish(
+        publish.topic_name, publish.payload, publish.qos, publish.retain, False, 0, properties
+    )
+
+
+def expires_at_of(properties: Properties | None, now: int) -> int:
+    """Return when a message with these properties expires, 0 = never."""
+    if not properties:
+        return 0
+    interval = properties.get(c.MESSAGE_EXPIRY_INTERVAL)
+    return now + interval * SECOND if isinstance(interval, int) else 0
+
+
+def as_message(publish: Publish) -> Publish:
+    """Return the message without what belonged to the connection it came by."""
+    properties = publish.properties
+    if properties:
+        properties = {k: v for k, v in properties.items() if k not in _HOP_PROPERTIES}
+    return Publish(
+        publish.topic_name,
+        publish.payload,
+        publish.qos,
+        publish.retain,
+        False,
+        0,
+        properties or None,
+    )
+
+
+def with_identifiers(properties: Properties | None, identifiers: list[int]) -> Properties:
+    """Return the properties with these Subscription Identifiers."""
+    changed: Properties = dict(properties) if properties else {}
+    changed[c.SUBSCRIPTION_IDENTIFIER] = identifiers
+    return changed
