@@ -3,38 +3,33 @@
 Theory of operation. The edge hands in legal packets of one connection, many at a time, and the
 present time; the broker answers by writing bytes to links and by handing deliveries to takers.
 A PUBLISH finds its route (everyone who takes its Topic Name) in a cache, its permission in the
-sender's grant, and costs no look-up of anything else; a run of messages of one topic is looked at
-once. Its acknowledgement leaves at once if only connected clients take the message; else it is a
-ticket, released by the takers of the house, and by the journal for what must survive.
+sender's grant, and costs no look-up of anything else (`intake`); the courier takes it to sessions
+(`courier`). Its acknowledgement leaves at once if only connected clients take the message; else it
+is a ticket, released by the takers of the house, and by the journal for what must survive. Here are
+the sessions themselves: opened, taken over, resumed, ended; their subscriptions and Wills.
 
 `now` is always in microseconds UTC.
 
 Does not: read sockets, clocks or settings; log (the edge is told what it should know by return
-values). How messages reach sessions is the courier's.
+values).
 """
 
 from collections.abc import Callable, Iterable
 
-from fleetwire.broker.courier import SECOND, Courier, as_message, expires_at_of
-from fleetwire.broker.delivery import Delivery
+from fleetwire.broker.courier import SECOND, Courier
 from fleetwire.broker.grants import Grant
+from fleetwire.broker.intake import Intake, error_topic
 from fleetwire.broker.journal import Journal, NoJournal
 from fleetwire.broker.limits import Limits as Limits
-from fleetwire.broker.link import InboundTicket, Link
+from fleetwire.broker.link import Link
 from fleetwire.broker.retained import RetainedMessages
-from fleetwire.broker.session import (
-    QOS0_UNKNOWABLE,
-    Outgoing,
-    Receipt,
-    Session,
-    TopicAliases,
-)
+from fleetwire.broker.session import Session, TopicAliases
 from fleetwire.broker.stats import Stats
-from fleetwire.broker.subscriptions import Route, SubscriptionTree, Target
+from fleetwire.broker.subscriptions import SubscriptionTree, Target
 from fleetwire.broker.takers import Taker
 from fleetwire.broker.wills import Wills
 from fleetwire.protocol import constants as c
-from fleetwire.protocol.encoder import encode_puback, encode_suback, encode_unsuback
+from fleetwire.protocol.encoder import encode_suback, encode_unsuback
 from fleetwire.protocol.errors import InvalidTopicError
 from fleetwire.protocol.packets import (
     Ack,
@@ -49,7 +44,6 @@ from fleetwire.protocol.topics import check_topic_filter, split_shared
 
 NEVER = 0xFFFFFFFF  # a Session Expiry Interval that does not end (MQTT 5.0 §3.1.2.11.2)
 TOPIC_ALIASES = 64  # from us to one client, however many it would take; each keeps a name alive
-SYS = "$SYS/"
 
 
 class Opened:
@@ -82,13 +76,13 @@ class Broker:
         self.stats = Stats()
         self.sessions: dict[str, Session] = {}
         self.tree = SubscriptionTree()
-        self.retained = RetainedMessages(limits.retained_messages)
         self.wills = Wills()
         self.journal = journal if journal is not None else NoJournal()
+        self.retained = RetainedMessages(limits.retained_messages, self.journal)
         self.courier = Courier(limits, self.stats, self.journal)
-        # Takes what clients may not publish, so that it is recorded and not silently dropped.
-        self.refusals = refusals
-        self._house = Session("", Grant("system", [], []))
+        self.intake = Intake(
+            limits, self.stats, self.tree, self.retained, self.courier, self.journal, refusals
+        )
 
     # --- sessions ---
 
@@ -106,7 +100,7 @@ class Broker:
             for subscription, identifier in session.subscriptions.values():
                 self.tree.subscribe(session, subscription, identifier)
         for publish, expires_at in retained:
-            self.retained.store(publish, expires_at)
+            self.retained.restore(publish, expires_at)
         for sender, will, delay_s, due_at in wills:
             self.wills.add(sender, will, due_at or now + delay_s * SECOND)
 
@@ -313,8 +307,7 @@ class Broker:
                 continue
             if session.disconnected_at + session.expiry_interval * SECOND <= now:
                 self._end(session, "the session expired", now)
-        for kept in self.retained.remove_expired(now):
-            self._journal_retained(Publish(kept.publish.topic_name, b""), 0)
+        self.retained.remove_expired(now)
 
     def take_overflowed(self) -> list[tuple[Session, int]]:
         """Return the sessions whose queue had no room since the last call, with how much it was."""
@@ -327,235 +320,27 @@ class Broker:
         overflowed.clear()
         return found
 
-    # --- packets of a connected client ---
+    # --- messages ---
 
     def publish(self, session: Session, publishes: list[Publish], now: int) -> None:
         """Carry out a run of PUBLISH packets of one client, in order."""
-        link = session.link
-        count = len(publishes)
-        self.stats.messages_received += count
-        session.messages_received += count
-        topic_name: str | None = None
-        may_publish = False
-        route: Route | None = None
-        index = 0
-        while index < count:
-            publish = publishes[index]
-            index += 1
-            if publish.topic_name is not topic_name or route is None:
-                topic_name = publish.topic_name
-                may_publish = (
-                    session.grant.may_publish(topic_name)
-                    and topic_name.count("/") < self.limits.topic_levels
-                )
-                route = self.tree.find(topic_name)
-            if publish.packet_id and link is not None:
-                if publish.qos == 1:
-                    if not may_publish or publish.properties is not None or publish.retain:
-                        self._publish_with_care(session, link, publish, route, may_publish, now)
-                    else:
-                        self._publish_qos1(session, link, publish, route, now)
-                elif publish.packet_id in session.received:
-                    # [MQTT-4.3.3-10] Seen before: answer again, deliver nothing again.
-                    _answer_again(session.received[publish.packet_id], link)
-                else:
-                    self._publish_with_care(session, link, publish, route, may_publish, now)
-                continue
-            if (
-                not may_publish
-                or publish.retain
-                or publish.qos
-                or publish.properties is not None
-                or route.groups
-            ):
-                self._publish_with_care(session, None, publish, route, may_publish, now)
-                continue
-            if not route.targets:
-                for taker in route.takers:
-                    taker.take(Delivery(publish, session, now, None))
-                continue
-            # A run of plain messages of one topic is one frame for everyone.
-            first = index - 1
-            while index < count:
-                publish = publishes[index]
-                if (
-                    publish.topic_name is not topic_name
-                    or publish.qos
-                    or publish.retain
-                    or publish.properties is not None
-                ):
-                    break
-                index += 1
-            run = publishes if index - first == count else publishes[first:index]
-            self.courier.send_plain(session, run, route.targets)
-            for taker in route.takers:
-                for publish in run:
-                    taker.take(Delivery(publish, session, now, None))
+        self.intake.publish(session, publishes, now)
 
-    def _publish_qos1(
-        self, session: Session, link: Link, publish: Publish, route: Route, now: int
-    ) -> None:
-        """The everyday QoS 1 message: permitted, not retained, without properties."""
-        ticket: InboundTicket | None = None
-        taken = 0
-        if route.takers:
-            ticket = InboundTicket(link, publish.packet_id, 1, session)
-            link.acks.append(ticket)
-            for taker in route.takers:
-                if taker.holds_tickets:
-                    ticket.outstanding += 1
-                    taker.take(Delivery(publish, session, now, ticket))
-                else:
-                    taker.take(Delivery(publish, session, now, None))
-            taken = len(route.takers)
-        courier = self.courier
-        if route.targets or route.groups:
-            taken += courier.deliver(session, publish, route, now)
-        if ticket is None:
-            if taken and not link.acks and not courier.kept:
-                if link.output:
-                    link.output.append((0x40020000 | publish.packet_id).to_bytes(4, "big"))
-                else:
-                    link.write(encode_puback(publish.packet_id))
-                link.acknowledged += 1
-                return
-            ticket = InboundTicket(link, publish.packet_id, 1, session)
-            link.acks.append(ticket)
-        self._finish(ticket, taken)
+    def publish_own(self, publish: Publish, now: int) -> int:
+        """Publish for the house; return how many clients' queues and watchers it entered."""
+        return self.intake.publish_own(publish, now)
 
-    def _publish_with_care(
+    def send_to_device(
         self,
-        session: Session,
-        link: Link | None,
+        device: int,
         publish: Publish,
-        route: Route,
-        may_publish: bool,
+        expires_at: int,
+        delivered: Callable[[], None],
+        lost: Callable[[str], None],
         now: int,
-    ) -> None:
-        """Any message. `link` None: nobody waits for an acknowledgement."""
-        ticket: InboundTicket | None = None
-        courier = self.courier
-        if link is not None:
-            ticket = InboundTicket(link, publish.packet_id, publish.qos, session)
-            link.acks.append(ticket)
-            if publish.qos == 2:
-                session.received[publish.packet_id] = ticket
-                if session.is_persistent:
-                    self.journal.keep_received(session, publish.packet_id)
-                    courier.kept = True
-        refusal = self._refusal(session, publish, may_publish)
-        if refusal is not None:
-            self._refuse(session, publish, ticket, refusal[0], refusal[1], now)
-            return
-        if publish.retain and self._retain(publish, now):
-            courier.kept = True
-        taken = 0
-        for taker in route.takers:
-            delivery = Delivery(publish, session, now, None)
-            if ticket is not None and taker.holds_tickets:
-                ticket.outstanding += 1
-                delivery.ticket = ticket
-            taker.take(delivery)
-            taken += 1
-        if route.targets or route.groups:
-            taken += courier.deliver(session, publish, route, now)
-        if ticket is None:
-            courier.kept = False
-        else:
-            self._finish(ticket, taken)
-
-    def _finish(self, ticket: InboundTicket, taken: int) -> None:
-        """Answer a ticket that nobody holds, once what it stands for is stored."""
-        link = ticket.link
-        if taken == 0 and link is not None and link.version == c.V5:
-            ticket.reason_code = c.NO_MATCHING_SUBSCRIBERS
-        if self.courier.kept:
-            self.courier.kept = False
-            ticket.outstanding += 1
-            self.journal.hold(ticket)
-        elif ticket.outstanding == 0:
-            ticket.settle()
-
-    def _refusal(
-        self, session: Session, publish: Publish, may_publish: bool
-    ) -> tuple[int, str] | None:
-        """Return (reason code, reason) if a message may not pass."""
-        limits = self.limits
-        if not may_publish:
-            if publish.topic_name.count("/") >= limits.topic_levels:
-                return c.TOPIC_NAME_INVALID, f"the topic has over {limits.topic_levels} levels"
-            return c.NOT_AUTHORIZED, f"{session.grant.identity} may not publish to this topic"
-        if limits.payload_bytes and len(publish.payload) > limits.payload_bytes:
-            return (
-                c.QUOTA_EXCEEDED,
-                f"a payload of {len(publish.payload)} bytes; {limits.payload_bytes} are accepted",
-            )
-        properties = publish.properties
-        if properties and properties.get(c.PAYLOAD_FORMAT_INDICATOR) == 1:
-            try:
-                publish.payload.decode()
-            except UnicodeDecodeError:
-                return c.PAYLOAD_FORMAT_INVALID, "the payload is not the UTF-8 text it claims to be"
-        return None
-
-    def _refuse(
-        self,
-        session: Session,
-        publish: Publish,
-        ticket: InboundTicket | None,
-        reason_code: int,
-        reason: str,
-        now: int,
-    ) -> None:
-        """Record a message that may not pass, and tell its sender in its protocol's words."""
-        self.stats.messages_refused += 1
-        if ticket is not None:
-            ticket.reason_code = reason_code
-        if self.refusals is not None:
-            if ticket is not None:
-                ticket.outstanding += 1
-            self.refusals.take(Delivery(publish, session, now, ticket, reason))
-        if self.courier.kept and ticket is not None:
-            ticket.outstanding += 1
-            self.journal.hold(ticket)
-        elif ticket is not None and ticket.outstanding == 0:
-            ticket.settle()
-        self.courier.kept = False
-        link = session.link
-        if link is None or link.version == c.V5:
-            return
-        if self.limits.denied_publish_disconnects:
-            link.close(reason_code, "not authorized to publish")
-        else:
-            self._tell_error(session, f"PUBLISH to {publish.topic_name!r}: {reason}", now)
-
-    def _tell_error(self, session: Session, line: str, now: int) -> None:
-        """Publish a line for a client whose protocol has no place for a reason."""
-        topic_name = error_topic(session.client_id)
-        if topic_name:
-            self.publish_own(Publish(topic_name, line[:1000].encode()), now)
-
-    def _retain(self, publish: Publish, now: int) -> bool:
-        """Keep a retained message; return whether the journal was told."""
-        message = as_message(publish)
-        expires_at = expires_at_of(publish.properties, now)
-        if not self.retained.store(message, expires_at):
-            self.stats.messages_dropped += 1
-            return False
-        return self._journal_retained(message, expires_at)
-
-    def _journal_retained(self, message: Publish, expires_at: int) -> bool:
-        if message.topic_name.startswith(SYS):
-            return False  # what the house says of itself is said anew after a start
-        self.journal.keep_retained(message, expires_at)
-        return True
-
-    def forget_retained(self, topic_name: str) -> bool:
-        """Remove a retained message; return whether there was one."""
-        if not self.retained.remove(topic_name):
-            return False
-        self._journal_retained(Publish(topic_name, b""), 0)
-        return True
+    ) -> bool:
+        """Publish QoS 1 to a device that is connected and subscribed; see `Intake`."""
+        return self.intake.send_to_device(device, publish, expires_at, delivered, lost, now)
 
     def uncongested(self, session: Session, now: int) -> None:
         """The far side reads again."""
@@ -659,93 +444,11 @@ class Broker:
             self.journal.drop_subscription(session, topic_filter)
         return True
 
-    # --- the house's own messages ---
-
-    def publish_own(self, publish: Publish, now: int) -> int:
-        """Publish for the house; return how many clients' queues and watchers it entered."""
-        if publish.retain:
-            self._retain(publish, now)
-        route = self.tree.find(publish.topic_name)
-        taken = self._show(publish, route, now)
-        if route.targets or route.groups:
-            taken += self.courier.deliver(self._house, publish, route, now)
-        self.courier.kept = False
-        return taken
-
-    def _show(self, publish: Publish, route: Route, now: int) -> int:
-        """Let those look on who do; what the house says is not ingested by the house."""
-        shown = 0
-        for taker in route.takers:
-            if not taker.holds_tickets:
-                taker.take(Delivery(publish, self._house, now, None))
-                shown += 1
-        return shown
-
-    def send_to_device(
-        self,
-        device: int,
-        publish: Publish,
-        expires_at: int,
-        delivered: Callable[[], None],
-        lost: Callable[[str], None],
-        now: int,
-    ) -> bool:
-        """Publish QoS 1 to a device that is connected and subscribed, with a receipt.
-
-        False if it is not; then nothing is sent to anybody. See `net.clients.Downlink`.
-        """
-        route = self.tree.find(publish.topic_name)
-        receivers = [
-            target
-            for target in route.targets
-            if target.session.link is not None and _is_device(target.session, target.exact, device)
-        ]
-        if not receivers:
-            return False
-        receipt = Receipt(delivered, lost)
-        acknowledging = [target for target in receivers if target.qos]
-        receipt.pending = max(1, len(acknowledging))
-        others = Route()
-        others.targets = [target for target in route.targets if target not in acknowledging]
-        others.groups = route.groups
-        self._show(publish, route, now)
-        self.courier.deliver(self._house, publish, others, now)
-        for target in acknowledging:
-            self.courier.offer(
-                target.session,
-                Outgoing(publish, 1, False, target.subscription_ids, expires_at, receipt),
-                now,
-            )
-        self.courier.kept = False
-        if not acknowledging:
-            receipt.lost(QOS0_UNKNOWABLE)
-        return True
-
-
-def error_topic(client_id: str) -> str:
-    """Return where a client finds why its messages were refused; "" if its id fits no topic."""
-    if not client_id or any(sign in client_id for sign in "/+#"):
-        return ""
-    return f"{SYS}broker/clients/{client_id}/errors"
-
 
 def _may_have(session: Session, topic_filter: str) -> bool:
     """Say whether a client may have all that this filter matches; its own errors it always may."""
     asked = split_shared(topic_filter)[1]
     return session.grant.may_subscribe(asked) or topic_filter == error_topic(session.client_id)
-
-
-def _answer_again(ticket: InboundTicket, link: Link) -> None:
-    if ticket.outstanding == 0:
-        ticket.answer(link)
-    elif ticket.link is not link:
-        ticket.link = link
-        link.acks.append(ticket)
-
-
-def _is_device(session: Session, exact: bool, device: int) -> bool:
-    grant = session.grant
-    return grant.device == device or (grant.anonymous and exact)
 
 
 def _is_shared(topic_filter: str) -> bool:

@@ -6,7 +6,10 @@ not by how much is kept.
 
 from collections.abc import Iterator
 
+from fleetwire.broker.journal import Journal
 from fleetwire.protocol.packets import Publish
+
+SYS = "$SYS/"  # what the house says of itself: said anew after a start, and not journaled
 
 
 class Retained:
@@ -28,12 +31,13 @@ class _Node:
 
 
 class RetainedMessages:
-    """Kept by Topic Name, bounded in number."""
+    """Kept by Topic Name, bounded in number; the journal is told of each change."""
 
-    def __init__(self, maximum: int) -> None:
+    def __init__(self, maximum: int, journal: Journal) -> None:
         self._root = _Node()
         self._by_topic: dict[str, Retained] = {}
         self._maximum = maximum
+        self._journal = journal
 
     def __len__(self) -> int:
         return len(self._by_topic)
@@ -47,11 +51,19 @@ class RetainedMessages:
 
     def store(self, publish: Publish, expires_at: int) -> bool:
         """Keep, replace or (empty payload) remove; return False if there is no room."""
-        topic_name = publish.topic_name
         if not publish.payload:
             # [MQTT-3.3.1-6] [MQTT-3.3.1-7] An empty payload removes and is not stored.
-            self.remove(topic_name)
+            self.remove(publish.topic_name)
             return True
+        if not self.restore(publish, expires_at):
+            return False
+        if not publish.topic_name.startswith(SYS):
+            self._journal.keep_retained(publish, expires_at)
+        return True
+
+    def restore(self, publish: Publish, expires_at: int) -> bool:
+        """Keep or replace what the journal knows already; return False if there is no room."""
+        topic_name = publish.topic_name
         known = self._by_topic.get(topic_name)
         if known is not None:
             known.publish = publish
@@ -72,6 +84,8 @@ class RetainedMessages:
         """Forget the message of a Topic Name; return whether there was one."""
         if self._by_topic.pop(topic_name, None) is None:
             return False
+        if not topic_name.startswith(SYS):
+            self._journal.keep_retained(Publish(topic_name, b""), 0)
         levels = topic_name.split("/")
         path = [self._root]
         for level in levels:
@@ -84,14 +98,13 @@ class RetainedMessages:
             del path[depth - 1].children[levels[depth - 1]]
         return True
 
-    def remove_expired(self, now: int) -> list[Retained]:
-        """Forget and return what has expired."""
+    def remove_expired(self, now: int) -> None:
+        """Forget what has expired."""
         expired = [
             kept for kept in self._by_topic.values() if kept.expires_at and kept.expires_at <= now
         ]
         for kept in expired:
             self.remove(kept.publish.topic_name)
-        return expired
 
     def find(self, topic_filter: str, now: int) -> list[Retained]:
         """Return what matches and has not expired."""
