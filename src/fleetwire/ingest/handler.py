@@ -94,16 +94,23 @@ class Handler:
                 if hint is not Raw:
                     self._decode = msgspec.json.Decoder(hint).decode
 
-    def call(
-        self,
-        delivery: Delivery,
-        values: dict[str, str],
-        device: Device | None,
-        tx: Transaction | None,
-    ) -> list[Effect]:
-        """Return the handler's effects. Raises NotAcceptedError, with the reason in words."""
-        publish = delivery.publish
+    def bind(self, values: dict[str, str], device: Device | None) -> list[Any]:
+        """Return the arguments that all messages of one topic have in common."""
         arguments: list[Any] = [None] * self._count
+        if self._device >= 0:
+            arguments[self._device] = device
+        for index, name in self._path:
+            arguments[index] = values[name]
+        return arguments
+
+    def call(
+        self, delivery: Delivery, arguments: list[Any], tx: Transaction | None
+    ) -> list[Effect]:
+        """Return the handler's effects; `arguments` are as `bind` returned them.
+
+        Raises NotAcceptedError, with the reason in words.
+        """
+        publish = delivery.publish
         if self._body >= 0:
             try:
                 arguments[self._body] = self._decode(publish.payload)
@@ -113,10 +120,6 @@ class Handler:
                 raise NotAcceptedError(f"The payload is not JSON: {error}") from None
             except RecursionError:
                 raise NotAcceptedError("The payload is nested too deeply") from None
-        if self._device >= 0:
-            arguments[self._device] = device
-        for index, name in self._path:
-            arguments[index] = values[name]
         if self._message >= 0:
             arguments[self._message] = Incoming(
                 publish.topic_name,

@@ -16,6 +16,7 @@ to quarantine.
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import structlog
 
@@ -172,44 +173,48 @@ class Road:
         """Find each message's handler and let it say what should become true."""
         batch = Batch()
         accepted = batch.accepted
-        find = self._router.find
-        find_device = self._find_device
+        topic_name: str | None = None
+        path: Path | None = None
+        device: Device | None = None
+        arguments: list[Any] = []
         for delivery in deliveries:
-            app: str | None = None
-            device: Device | None = None
             try:
                 if delivery.refused:
                     raise NotAcceptedError(delivery.refused, reason_code=NOT_AUTHORIZED)
-                paths = find(delivery.publish.topic_name)
-                if len(paths) == 1:
-                    path = paths[0]
-                    if path.device_id:
-                        device = find_device(path.handler.app, path.device_id)
-                else:
-                    path, device = self._choose(paths)
+                if delivery.publish.topic_name is not topic_name or path is None:
+                    # A read brings many messages of one topic: they are for one device.
+                    topic_name = delivery.publish.topic_name
+                    path = None
+                    path, device = self._choose(topic_name)
+                    arguments = path.handler.bind(path.values, device)
                 handler = path.handler
-                app = handler.app
                 if device is None and handler.needs_device:
                     raise NotAcceptedError(
-                        f"Device {path.device_id!r} is not registered with {app!r}",
+                        f"Device {path.device_id!r} is not registered with {handler.app!r}",
                         reason_code=NOT_AUTHORIZED,
                     )
                 if handler.needs_transaction:
-                    entry = Accepted(app, delivery, [])
+                    entry = Accepted(handler.app, delivery, [])
                     batch.deferred.append((entry, path, device))
                 else:
-                    entry = Accepted(
-                        app, delivery, handler.call(delivery, path.values, device, None)
-                    )
+                    entry = Accepted(handler.app, delivery, handler.call(delivery, arguments, None))
                 accepted.append(entry)
             except DomainError as error:
-                batch.refused.append(_refused(app, delivery, device, error))
+                app = None if delivery.refused or path is None else path.handler.app
+                batch.refused.append(_refused(app, delivery, device if app else None, error))
             except Exception as error:
-                batch.refused.append(_broken(app, delivery, device, error))
+                app = None if path is None else path.handler.app
+                batch.refused.append(_broken(app, delivery, device if app else None, error))
         return batch
 
-    def _choose(self, paths: list[Path]) -> tuple[Path, Device | None]:
-        """Several apps answer this topic: the one that knows the device gets the message."""
+    def _choose(self, topic_name: str) -> tuple[Path, Device | None]:
+        """Return who handles a topic; if several apps do, the one that knows the device."""
+        paths = self._router.find(topic_name)
+        if len(paths) == 1:
+            path = paths[0]
+            if not path.device_id:
+                return path, None
+            return path, self._find_device(path.handler.app, path.device_id)
         if not paths:
             raise NotAcceptedError("No app has a handler for this topic")
         for path in paths:
@@ -254,7 +259,8 @@ class Road:
         for entry, path, device in batch.deferred:
             savepoint = tx.connection.begin_nested()
             try:
-                entry.effects = path.handler.call(entry.delivery, path.values, device, tx)
+                handler = path.handler
+                entry.effects = handler.call(entry.delivery, handler.bind(path.values, device), tx)
             except DomainError as error:
                 savepoint.rollback()
                 batch.accepted.remove(entry)
