@@ -16,12 +16,13 @@ values).
 
 from collections.abc import Callable, Iterable
 
-from fleetwire.broker.courier import SECOND, Courier
+from fleetwire.broker.courier import Courier
 from fleetwire.broker.grants import Grant
 from fleetwire.broker.intake import Intake, error_topic
 from fleetwire.broker.journal import Journal, NoJournal
 from fleetwire.broker.limits import Limits as Limits
 from fleetwire.broker.link import Link
+from fleetwire.broker.messages import SECOND
 from fleetwire.broker.retained import RetainedMessages
 from fleetwire.broker.session import Session, TopicAliases
 from fleetwire.broker.stats import Stats

@@ -9,9 +9,17 @@ sent meanwhile; with QoS 2 each packet waits until the state it stands for is st
 loss of power a message with another packet id would be another message to its receiver.
 """
 
+from fleetwire.broker.frames import Frames
 from fleetwire.broker.journal import Journal
 from fleetwire.broker.limits import Limits
 from fleetwire.broker.link import Link
+from fleetwire.broker.messages import (
+    as_message,
+    expires_at_of,
+    seconds_left,
+    with_identifiers,
+    with_time_left,
+)
 from fleetwire.broker.session import (
     WAIT_PUBACK,
     WAIT_PUBCOMP,
@@ -23,19 +31,8 @@ from fleetwire.broker.session import (
 from fleetwire.broker.stats import Stats
 from fleetwire.broker.subscriptions import Route, Target
 from fleetwire.protocol import constants as c
-from fleetwire.protocol.encoder import (
-    encode_pubcomp,
-    encode_publish,
-    encode_pubrel,
-    publish_head,
-)
-from fleetwire.protocol.packets import Ack, Properties, Publish
-
-SECOND = 1_000_000
-REMEMBERED_HEADS = 4096
-
-# Properties that belong to the Network Connection or the subscription, not to the message.
-_HOP_PROPERTIES = (c.TOPIC_ALIAS, c.SUBSCRIPTION_IDENTIFIER)
+from fleetwire.protocol.encoder import encode_pubcomp, encode_pubrel
+from fleetwire.protocol.packets import Ack, Publish
 
 FULL = "the client's queue is full"
 
@@ -49,7 +46,7 @@ class Courier:
         self._limits = limits
         self._stats = stats
         self._journal = journal
-        self._heads: dict[tuple[str, int, int], bytes] = {}
+        self._frames = Frames()
 
     # --- to everyone on a route ---
 
@@ -76,24 +73,11 @@ class Courier:
             is_v5 = link.version == c.V5
             frame = frames.get(is_v5)
             if frame is None:
-                frame = frames[is_v5] = self._plain_frames(publishes, link.version)
+                frame = frames[is_v5] = self._frames.plain(publishes, link.version)
             link.write(frame)
             session.messages_sent += count
             sent += count
         self._stats.messages_sent += sent
-
-    def _plain_frames(self, publishes: list[Publish], version: int) -> bytes:
-        parts: list[bytes] = []
-        size = -1
-        head = b""
-        for publish in publishes:
-            payload = publish.payload
-            if len(payload) != size:
-                size = len(payload)
-                head = publish_head(publish.topic_name, size, 0x30, version)
-            parts.append(head)
-            parts.append(payload)
-        return b"".join(parts)
 
     def deliver(self, sender: Session, publish: Publish, route: Route, now: int) -> int:
         """Take one message to everyone on a route; return how many took it."""
@@ -160,7 +144,9 @@ class Courier:
             properties = publish.properties
             if target.subscription_ids is not None:
                 properties = with_identifiers(properties, target.subscription_ids)
-            frame = self._frame(session, link, publish, 0, retain, False, 0, properties)
+            frame = self._frames.special(
+                session, link.version, publish, 0, retain, False, 0, properties
+            )
             if shares and frames is not None:
                 frames[key] = frame
         if session.maximum_packet_size and len(frame) > session.maximum_packet_size:
@@ -183,7 +169,7 @@ class Courier:
         """Send a retained message to a new subscription, with RETAIN set [MQTT-3.3.1-8]."""
         qos = min(publish.qos, target.qos)
         if expires_at:
-            publish = _with_time_left(publish, expires_at, now)
+            publish = with_time_left(publish, expires_at, now)
         if qos:
             self.offer(
                 session,
@@ -282,35 +268,17 @@ class Courier:
         properties = publish.properties
         if properties is None and outgoing.subscription_ids is None and not session.is_special:
             # The everyday message: all but the packet id is the same for many.
-            payload = publish.payload
-            size = len(payload)
-            first = 0x30 | outgoing.qos << 1
-            if outgoing.retain:
-                first |= 1
-            if dup:
-                first |= 8
-            version = link.version
-            key = (publish.topic_name, size, first | version << 8)
-            head = self._heads.get(key)
-            if head is None:
-                head = publish_head(publish.topic_name, size, first, version)
-                if len(self._heads) >= REMEMBERED_HEADS:
-                    self._heads.clear()
-                self._heads[key] = head
-            if version == c.V5:
-                frame = head + (outgoing.packet_id << 8).to_bytes(3, "big") + payload
-            else:
-                frame = head + outgoing.packet_id.to_bytes(2, "big") + payload
+            frame = self._frames.kept(outgoing, dup, link.version)
         else:
             if properties is not None and outgoing.expires_at:
                 # [MQTT-3.3.2-6] The interval passed on is what remains of it.
                 properties = dict(properties)
-                properties[c.MESSAGE_EXPIRY_INTERVAL] = _seconds_left(outgoing.expires_at, now)
+                properties[c.MESSAGE_EXPIRY_INTERVAL] = seconds_left(outgoing.expires_at, now)
             if outgoing.subscription_ids is not None:
                 properties = with_identifiers(properties, outgoing.subscription_ids)
-            frame = self._frame(
+            frame = self._frames.special(
                 session,
-                link,
+                link.version,
                 publish,
                 outgoing.qos,
                 outgoing.retain,
@@ -331,44 +299,6 @@ class Courier:
             link.write(frame)
         session.messages_sent += 1
         self._stats.messages_sent += 1
-
-    def _frame(
-        self,
-        session: Session,
-        link: Link,
-        publish: Publish,
-        qos: int,
-        retain: bool,
-        dup: bool,
-        packet_id: int,
-        properties: Properties | None,
-    ) -> bytes:
-        """Return a PUBLISH, under its Topic Alias where the client takes such."""
-        topic_name = publish.topic_name
-        version = link.version
-        aliases = session.topic_aliases
-        if aliases is None:
-            return encode_publish(
-                topic_name, publish.payload, qos, retain, dup, packet_id, properties, version
-            )
-        alias, is_known = aliases.find(topic_name)
-        if alias:
-            properties = dict(properties) if properties else {}
-            properties[c.TOPIC_ALIAS] = alias
-        frame = encode_publish(
-            "" if is_known else topic_name,
-            publish.payload,
-            qos,
-            retain,
-            dup,
-            packet_id,
-            properties,
-            version,
-        )
-        fits = not session.maximum_packet_size or len(frame) <= session.maximum_packet_size
-        if alias and not is_known and fits:
-            aliases.learn(topic_name, alias)
-        return frame
 
     def pump(self, session: Session, now: int) -> None:
         """Send from the queue while there is room."""
@@ -565,46 +495,3 @@ def _settle(receipt: Receipt, reason_code: int) -> None:
         receipt.lost(f"the device refused it ({c.reason_name(reason_code)})")
     else:
         receipt.delivered()
-
-
-def _seconds_left(expires_at: int, now: int) -> int:
-    return max(1, (expires_at - now) // SECOND)
-
-
-def _with_time_left(publish: Publish, expires_at: int, now: int) -> Publish:
-    properties = dict(publish.properties or {})
-    properties[c.MESSAGE_EXPIRY_INTERVAL] = _seconds_left(expires_at, now)
-    return Publish(
-        publish.topic_name, publish.payload, publish.qos, publish.retain, False, 0, properties
-    )
-
-
-def expires_at_of(properties: Properties | None, now: int) -> int:
-    """Return when a message with these properties expires, 0 = never."""
-    if not properties:
-        return 0
-    interval = properties.get(c.MESSAGE_EXPIRY_INTERVAL)
-    return now + interval * SECOND if isinstance(interval, int) else 0
-
-
-def as_message(publish: Publish) -> Publish:
-    """Return the message without what belonged to the connection it came by."""
-    properties = publish.properties
-    if properties:
-        properties = {k: v for k, v in properties.items() if k not in _HOP_PROPERTIES}
-    return Publish(
-        publish.topic_name,
-        publish.payload,
-        publish.qos,
-        publish.retain,
-        False,
-        0,
-        properties or None,
-    )
-
-
-def with_identifiers(properties: Properties | None, identifiers: list[int]) -> Properties:
-    """Return the properties with these Subscription Identifiers."""
-    changed: Properties = dict(properties) if properties else {}
-    changed[c.SUBSCRIPTION_IDENTIFIER] = identifiers
-    return changed

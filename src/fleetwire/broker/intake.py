@@ -10,12 +10,13 @@ whole, a QoS 1 message that only connected clients take is acknowledged at once.
 
 from collections.abc import Callable
 
-from fleetwire.broker.courier import Courier, as_message, expires_at_of
+from fleetwire.broker.courier import Courier
 from fleetwire.broker.delivery import Delivery
 from fleetwire.broker.grants import Grant
 from fleetwire.broker.journal import Journal
 from fleetwire.broker.limits import Limits
 from fleetwire.broker.link import InboundTicket, Link
+from fleetwire.broker.messages import as_message, expires_at_of
 from fleetwire.broker.retained import RetainedMessages
 from fleetwire.broker.session import QOS0_UNKNOWABLE, Outgoing, Receipt, Session
 from fleetwire.broker.stats import Stats
