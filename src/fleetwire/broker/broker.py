@@ -307,6 +307,7 @@ class Broker:
             if session.link is not None or session.expiry_interval == NEVER:
                 continue
             if session.disconnected_at + session.expiry_interval * SECOND <= now:
+                self.stats.sessions_expired += 1
                 self._end(session, "the session expired", now)
         self.retained.remove_expired(now)
 

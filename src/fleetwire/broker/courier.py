@@ -28,13 +28,18 @@ from fleetwire.broker.session import (
     Receipt,
     Session,
 )
-from fleetwire.broker.stats import Stats
+from fleetwire.broker.stats import (
+    FORBIDDEN,
+    NO_MEMBER,
+    QUEUE_FULL,
+    SLOW_READER,
+    TOO_LARGE,
+    Stats,
+)
 from fleetwire.broker.subscriptions import Route, Target
 from fleetwire.protocol import constants as c
 from fleetwire.protocol.encoder import encode_pubcomp, encode_pubrel
 from fleetwire.protocol.packets import Ack, Publish
-
-FULL = "the client's queue is full"
 
 
 class Courier:
@@ -64,7 +69,7 @@ class Courier:
             if link is None or (target.no_local and session is sender):
                 continue  # QoS 0 is not kept for the absent (MQTT 5.0 §4.1)
             if link.congested:
-                self._stats.messages_dropped += count
+                self._stats.drop(SLOW_READER, count)
                 continue
             if target.is_special or session.is_special:
                 for publish in publishes:
@@ -76,8 +81,9 @@ class Courier:
                 frame = frames[is_v5] = self._frames.plain(publishes, link.version)
             link.write(frame)
             session.messages_sent += count
-            sent += count
-        self._stats.messages_sent += sent
+            sent += 1
+        self._stats.messages_sent += sent * count
+        self._stats.publish_bytes_sent += sent * sum([len(each.payload) for each in publishes])
 
     def deliver(self, sender: Session, publish: Publish, route: Route, now: int) -> int:
         """Take one message to everyone on a route; return how many took it."""
@@ -106,7 +112,7 @@ class Courier:
         for group in route.groups:
             chosen = group.choose(publish.qos)
             if chosen is None:
-                self._stats.messages_dropped += 1
+                self._stats.drop(NO_MEMBER)
                 continue
             qos = min(chosen.qos, publish.qos)
             retain = publish.retain and chosen.retain_as_published
@@ -133,7 +139,7 @@ class Courier:
         """Send with QoS 0; bytes that several receivers share are kept in `frames`."""
         session = target.session
         if link.congested:
-            self._stats.messages_dropped += 1
+            self._stats.drop(SLOW_READER)
             return False
         frame: bytes | None = None
         shares = frames is not None and not (target.is_special or session.is_special)
@@ -150,11 +156,12 @@ class Courier:
             if shares and frames is not None:
                 frames[key] = frame
         if session.maximum_packet_size and len(frame) > session.maximum_packet_size:
-            self._stats.messages_dropped += 1  # [MQTT-3.1.2-24] [MQTT-3.1.2-25]
+            self._stats.drop(TOO_LARGE)  # [MQTT-3.1.2-24] [MQTT-3.1.2-25]
             return False
         link.write(frame)
         session.messages_sent += 1
         self._stats.messages_sent += 1
+        self._stats.publish_bytes_sent += len(publish.payload)
         return True
 
     def send_retained(
@@ -222,11 +229,11 @@ class Courier:
         return size <= limits.queue_bytes
 
     def _overflow(self, session: Session, outgoing: Outgoing) -> None:
-        self._stats.messages_dropped += 1
+        self._stats.drop(QUEUE_FULL)
         session.dropped += 1
         self.overflowed.add(session)
         if outgoing.receipt is not None:
-            outgoing.receipt.lost(FULL)
+            outgoing.receipt.lost(QUEUE_FULL)
 
     def _begin(self, session: Session, link: Link, outgoing: Outgoing, now: int) -> None:
         packet_id = session.packet_ids.allocate()
@@ -289,7 +296,7 @@ class Courier:
             if session.maximum_packet_size and len(frame) > session.maximum_packet_size:
                 # [MQTT-3.1.2-24] [MQTT-3.1.2-25] Not sent, and then as if it had been.
                 self._forget(session, outgoing)
-                self._stats.messages_dropped += 1
+                self._stats.drop(TOO_LARGE)
                 if outgoing.receipt is not None:
                     outgoing.receipt.lost("the message is larger than the client accepts")
                 return
@@ -299,6 +306,7 @@ class Courier:
             link.write(frame)
         session.messages_sent += 1
         self._stats.messages_sent += 1
+        self._stats.publish_bytes_sent += len(publish.payload)
 
     def pump(self, session: Session, now: int) -> None:
         """Send from the queue while there is room."""
@@ -326,7 +334,7 @@ class Courier:
                 link.write(encode_pubrel(packet_id, 0, link.version))
             elif not session.grant.may_receive(outgoing.publish.topic_name):
                 self._forget(session, outgoing)
-                self._give_up(outgoing, "the client may not receive it any more")
+                self._give_up(outgoing)
             elif outgoing.expires_at and outgoing.expires_at <= now and outgoing.qos == 1:
                 self._forget(session, outgoing)
                 self._expired(session, outgoing)
@@ -343,15 +351,15 @@ class Courier:
         for outgoing in session.queue:
             if not may_receive(outgoing.publish.topic_name):
                 self._drop(session, outgoing)
-                self._give_up(outgoing, "the client may not receive it any more")
+                self._give_up(outgoing)
         session.queue.clear()
         session.queue.extend(allowed)
         session.queue_bytes = sum(each.size for each in allowed)
 
-    def _give_up(self, outgoing: Outgoing, reason: str) -> None:
-        self._stats.messages_dropped += 1
+    def _give_up(self, outgoing: Outgoing) -> None:
+        self._stats.drop(FORBIDDEN)
         if outgoing.receipt is not None:
-            outgoing.receipt.lost(reason)
+            outgoing.receipt.lost(FORBIDDEN)
 
     def _expired(self, session: Session, outgoing: Outgoing) -> None:
         self._drop(session, outgoing)

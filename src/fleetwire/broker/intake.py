@@ -19,7 +19,7 @@ from fleetwire.broker.link import InboundTicket, Link
 from fleetwire.broker.messages import as_message, expires_at_of
 from fleetwire.broker.retained import RetainedMessages
 from fleetwire.broker.session import QOS0_UNKNOWABLE, Outgoing, Receipt, Session
-from fleetwire.broker.stats import Stats
+from fleetwire.broker.stats import RETAINED_FULL, Stats
 from fleetwire.broker.subscriptions import Route, SubscriptionTree
 from fleetwire.broker.takers import Taker
 from fleetwire.protocol import constants as c
@@ -57,6 +57,7 @@ class Intake:
         link = session.link
         count = len(publishes)
         self._stats.messages_received += count
+        self._stats.publish_bytes_received += sum([len(each.payload) for each in publishes])
         session.messages_received += count
         topic_name: str | None = None
         may_publish = False
@@ -231,7 +232,7 @@ class Intake:
         now: int,
     ) -> None:
         """Record a message that may not pass, and tell its sender in its protocol's words."""
-        self._stats.messages_refused += 1
+        self._stats.refuse_message(reason_code)
         if ticket is not None:
             ticket.reason_code = reason_code
         if self._refusals is not None:
@@ -263,7 +264,7 @@ class Intake:
         if self._retained.store(as_message(publish), expires_at_of(publish.properties, now)):
             self._courier.kept = True
         else:
-            self._stats.messages_dropped += 1
+            self._stats.drop(RETAINED_FULL)
 
     # --- from the house ---
 
