@@ -24,7 +24,7 @@ from fleetwire.broker.limits import Limits as Limits
 from fleetwire.broker.link import Link
 from fleetwire.broker.messages import SECOND
 from fleetwire.broker.retained import RetainedMessages
-from fleetwire.broker.session import Session, TopicAliases
+from fleetwire.broker.session import RetainedForOne, Session, TopicAliases
 from fleetwire.broker.stats import Stats
 from fleetwire.broker.subscriptions import SubscriptionTree, Target
 from fleetwire.broker.takers import Taker
@@ -79,8 +79,10 @@ class Broker:
         self.tree = SubscriptionTree()
         self.wills = Wills()
         self.journal = journal if journal is not None else NoJournal()
-        self.retained = RetainedMessages(limits.retained_messages, self.journal)
-        self.courier = Courier(limits, self.stats, self.journal)
+        self.retained = RetainedMessages(
+            limits.retained_messages, limits.retained_bytes, self.journal
+        )
+        self.courier = Courier(limits, self.stats, self.journal, self.retained)
         self.intake = Intake(
             limits, self.stats, self.tree, self.retained, self.courier, self.journal, refusals
         )
@@ -97,6 +99,7 @@ class Broker:
         """Take up what the journal has kept: `wills` are (sender, Will, delay in s, due_at)."""
         for session in sessions:
             session.journal = self.journal
+            session.inflight_bytes = sum([each.size for each in session.inflight.values()])
             self.sessions[session.client_id] = session
             for subscription, identifier in session.subscriptions.values():
                 self.tree.subscribe(session, subscription, identifier)
@@ -136,6 +139,10 @@ class Broker:
             self.journal.drop_will(session)
         present = session is not None
         if session is None:
+            if len(self.sessions) >= self.limits.sessions:
+                return Opened(
+                    None, False, c.QUOTA_EXCEEDED, f"there are {self.limits.sessions} sessions"
+                )
             session = Session(client_id, grant)
             session.journal = self.journal
             self.sessions[client_id] = session
@@ -283,6 +290,8 @@ class Broker:
             if outgoing.receipt is not None:
                 outgoing.receipt.lost(reason)
         session.inflight = {}
+        session.inflight_bytes = 0
+        session.retained_waiting.clear()
         session.queue.clear()
         session.queue_bytes = 0
         session.received = {}
@@ -364,7 +373,7 @@ class Broker:
             return []
         identifier = _subscription_identifier(packet.properties)
         outcome: list[tuple[str, int]] = []
-        retained: list[Subscription] = []
+        retained: dict[str, Target] = {}  # by filter: one given twice is served once
         for subscription in packet.subscriptions:
             topic_filter = subscription.topic_filter
             code = self._may_subscribe(session, subscription)
@@ -377,15 +386,18 @@ class Broker:
                 # and never for a shared one.
                 handling = subscription.retain_handling
                 if (handling == 0 or (handling == 1 and is_new)) and not _is_shared(topic_filter):
-                    retained.append(subscription)
+                    retained[topic_filter] = Target(session, subscription, identifier, False)
             outcome.append((topic_filter, code))
         codes = [code if link.version == c.V5 or code < 0x80 else 0x80 for _, code in outcome]
         suback = encode_suback(packet.packet_id, codes, None, link.version)
 
         def answer() -> None:
             link.write(suback)
-            for subscription in retained:
-                self._send_retained(session, link, subscription, identifier, now)
+            if session.link is link and retained:
+                for topic_filter, target in retained.items():
+                    session.retained_waiting.append(RetainedForOne(target, topic_filter))
+                self.courier.pump(session, now)
+                self.courier.kept = False  # nobody's acknowledgement stands for these
 
         if session.is_persistent:
             self.journal.when_stored(answer)
@@ -408,20 +420,6 @@ class Broker:
         ):
             return c.QUOTA_EXCEEDED
         return subscription.qos
-
-    def _send_retained(
-        self, session: Session, link: Link, subscription: Subscription, identifier: int, now: int
-    ) -> None:
-        if session.link is not link:
-            return
-        target = Target(session, subscription, identifier, False)
-        may_receive = session.grant.may_receive
-        for kept in self.retained.find(subscription.topic_filter, now):
-            if may_receive(kept.publish.topic_name):
-                self.courier.send_retained(
-                    session, link, target, kept.publish, kept.expires_at, now
-                )
-        self.courier.kept = False  # nobody's acknowledgement stands for these
 
     def unsubscribe(self, session: Session, packet: Unsubscribe) -> None:
         """Carry out UNSUBSCRIBE and write UNSUBACK."""

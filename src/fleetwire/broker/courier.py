@@ -20,6 +20,7 @@ from fleetwire.broker.messages import (
     with_identifiers,
     with_time_left,
 )
+from fleetwire.broker.retained import RetainedMessages
 from fleetwire.broker.session import (
     WAIT_PUBACK,
     WAIT_PUBCOMP,
@@ -41,16 +42,24 @@ from fleetwire.protocol import constants as c
 from fleetwire.protocol.encoder import encode_pubcomp, encode_pubrel
 from fleetwire.protocol.packets import Ack, Publish
 
+# Retained messages for a new subscription are written in slices of about this size, so that a
+# filter that matches many of them neither fills memory nor holds up the others.
+RETAINED_SLICE_BYTES = 256 * 1024
+RETAINED_COST_BYTES = 64  # what the smallest of them counts for
+
 
 class Courier:
     """The outgoing half of the broker."""
 
-    def __init__(self, limits: Limits, stats: Stats, journal: Journal) -> None:
+    def __init__(
+        self, limits: Limits, stats: Stats, journal: Journal, retained: RetainedMessages
+    ) -> None:
         self.kept = False  # a message was told to the journal; whoever asks sets it back
         self.overflowed: set[Session] = set()  # whose queue had no room, until the edge asks
         self._limits = limits
         self._stats = stats
         self._journal = journal
+        self._retained = retained
         self._frames = Frames()
 
     # --- to everyone on a route ---
@@ -83,6 +92,7 @@ class Courier:
             session.messages_sent += count
             sent += 1
         self._stats.messages_sent += sent * count
+        self._stats.packets_sent += sent * (count - 1)  # the edge counts frames, and this was one
         self._stats.publish_bytes_sent += sent * sum([len(each.payload) for each in publishes])
 
     def deliver(self, sender: Session, publish: Publish, route: Route, now: int) -> int:
@@ -164,7 +174,7 @@ class Courier:
         self._stats.publish_bytes_sent += len(publish.payload)
         return True
 
-    def send_retained(
+    def _send_retained(
         self,
         session: Session,
         link: Link,
@@ -196,6 +206,7 @@ class Courier:
             and not session.queue
             and not link.congested
             and len(session.inflight) < session.window
+            and session.inflight_bytes < self._limits.queue_bytes
         ):
             self._begin(session, link, outgoing, now)
             return True
@@ -239,6 +250,7 @@ class Courier:
         packet_id = session.packet_ids.allocate()
         outgoing.packet_id = packet_id
         session.inflight[packet_id] = outgoing
+        session.inflight_bytes += outgoing.size
         if not session.is_persistent:
             outgoing.state = WAIT_PUBACK if outgoing.qos == 1 else WAIT_PUBREC
             self._send(session, link, outgoing, False, now)
@@ -313,7 +325,7 @@ class Courier:
         link = session.link
         queue = session.queue
         while queue and link is not None and not link.congested:
-            if len(session.inflight) >= session.window:
+            if not self._has_room(session):
                 return
             outgoing = queue.popleft()
             session.queue_bytes -= outgoing.size
@@ -321,6 +333,34 @@ class Courier:
                 self._expired(session, outgoing)
                 continue
             self._begin(session, link, outgoing, now)
+        if session.retained_waiting and link is not None:
+            self._pump_retained(session, link, now)
+
+    def _has_room(self, session: Session) -> bool:
+        return (
+            len(session.inflight) < session.window
+            and session.inflight_bytes < self._limits.queue_bytes
+        )
+
+    def _pump_retained(self, session: Session, link: Link, now: int) -> None:
+        """Send retained messages for new subscriptions: a slice of them, more when it has left."""
+        may_receive = session.grant.may_receive
+        budget = RETAINED_SLICE_BYTES
+        waiting = session.retained_waiting
+        while waiting:
+            one = waiting[0]
+            if one.found is None:
+                one.found = self._retained.find(one.topic_filter, now)
+                one.found.reverse()
+            while one.found:
+                if budget <= 0 or link.congested or session.queue or not self._has_room(session):
+                    return
+                kept = one.found.pop()
+                publish = kept.publish
+                if may_receive(publish.topic_name):
+                    budget -= len(publish.payload) + len(publish.topic_name) + RETAINED_COST_BYTES
+                    self._send_retained(session, link, one.target, publish, kept.expires_at, now)
+            waiting.popleft()
 
     def resume(self, session: Session, now: int) -> None:
         """Send again what was not acknowledged, then what has waited [MQTT-4.4.0-1]."""
@@ -370,6 +410,7 @@ class Courier:
     def _forget(self, session: Session, outgoing: Outgoing) -> None:
         """End the exchange of a message in flight."""
         del session.inflight[outgoing.packet_id]
+        session.inflight_bytes -= outgoing.size
         session.packet_ids.release(outgoing.packet_id)
         outgoing.is_held = False
         self._drop(session, outgoing)
@@ -445,6 +486,7 @@ class Courier:
                 outgoing = inflight.get(packet_id)
                 if outgoing is not None and outgoing.state == WAIT_PUBACK:
                     del inflight[packet_id]
+                    session.inflight_bytes -= outgoing.size
                     release(packet_id)
                     if is_persistent:
                         self._journal.drop_outgoing(session, outgoing)
@@ -460,7 +502,7 @@ class Courier:
                     self._forget(session, outgoing)
                     if outgoing.receipt is not None:
                         _settle(outgoing.receipt, ack.reason_code)
-        if session.queue:
+        if session.queue or session.retained_waiting:
             self.pump(session, now)
 
     def _received(self, session: Session, link: Link, ack: Ack, now: int) -> None:

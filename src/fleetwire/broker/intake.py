@@ -61,6 +61,7 @@ class Intake:
         session.messages_received += count
         topic_name: str | None = None
         may_publish = False
+        needs_care = self._limits.payload_bytes > 0
         route: Route | None = None
         index = 0
         while index < count:
@@ -68,14 +69,16 @@ class Intake:
             index += 1
             if publish.topic_name is not topic_name or route is None:
                 topic_name = publish.topic_name
-                may_publish = (
-                    session.grant.may_publish(topic_name)
-                    and topic_name.count("/") < self._limits.topic_levels
-                )
+                may_publish = session.grant.may_publish(topic_name) and self._fits(topic_name)
                 route = self._tree.find(topic_name)
             if publish.packet_id and link is not None:
                 if publish.qos == 1:
-                    if not may_publish or publish.properties is not None or publish.retain:
+                    if (
+                        needs_care
+                        or not may_publish
+                        or publish.properties is not None
+                        or publish.retain
+                    ):
                         self._publish_with_care(session, link, publish, route, may_publish, now)
                     else:
                         self._publish_qos1(session, link, publish, route, now)
@@ -86,7 +89,8 @@ class Intake:
                     self._publish_with_care(session, link, publish, route, may_publish, now)
                 continue
             if (
-                not may_publish
+                needs_care
+                or not may_publish
                 or publish.retain
                 or publish.qos
                 or publish.properties is not None
@@ -200,14 +204,24 @@ class Intake:
         elif ticket.outstanding == 0:
             ticket.settle()
 
+    def _fits(self, topic_name: str) -> bool:
+        limits = self._limits
+        return topic_name.count("/") < limits.topic_levels and (
+            len(topic_name) * 4 <= limits.topic_bytes
+            or len(topic_name.encode()) <= limits.topic_bytes
+        )
+
     def _refusal(
         self, session: Session, publish: Publish, may_publish: bool
     ) -> tuple[int, str] | None:
         """Return (reason code, reason) if a message may not pass."""
         limits = self._limits
         if not may_publish:
-            if publish.topic_name.count("/") >= limits.topic_levels:
-                return c.TOPIC_NAME_INVALID, f"the topic has over {limits.topic_levels} levels"
+            if not self._fits(publish.topic_name):
+                return (
+                    c.TOPIC_NAME_INVALID,
+                    f"a topic may have {limits.topic_levels} levels and {limits.topic_bytes} bytes",
+                )
             return c.NOT_AUTHORIZED, f"{session.grant.identity} may not publish to this topic"
         if limits.payload_bytes and len(publish.payload) > limits.payload_bytes:
             return (

@@ -13,9 +13,12 @@ class Limits:
         "payload_bytes",
         "queue_bytes",
         "queue_messages",
+        "retained_bytes",
         "retained_messages",
         "session_expiry_s",
+        "sessions",
         "subscriptions",
+        "topic_bytes",
         "topic_levels",
         "window",
     )
@@ -32,9 +35,12 @@ class Limits:
         queue_policy: str = REJECT_NEW,
         denied_publish_disconnects: bool = False,
         payload_bytes: int = 0,
+        topic_bytes: int = 65_535,
+        retained_bytes: int = 256 * 1024 * 1024,
+        sessions: int = 1_000_000,
     ) -> None:
         self.queue_messages = queue_messages  # per session, while it cannot be sent
-        self.queue_bytes = queue_bytes
+        self.queue_bytes = queue_bytes  # of what waits, and again of what is in flight
         self.retained_messages = retained_messages
         self.session_expiry_s = session_expiry_s  # longest life of a session without a connection
         self.subscriptions = subscriptions  # per client
@@ -45,3 +51,6 @@ class Limits:
         # the end of its connection, or an acknowledgement and a line on its error topic.
         self.denied_publish_disconnects = denied_publish_disconnects
         self.payload_bytes = payload_bytes  # 0 = as large as a packet may be
+        self.topic_bytes = topic_bytes  # of a Topic Name in UTF-8
+        self.retained_bytes = retained_bytes  # payloads and names of all retained messages
+        self.sessions = sessions  # connected or not; then CONNECT is refused with 0x97

@@ -33,10 +33,12 @@ class _Node:
 class RetainedMessages:
     """Kept by Topic Name, bounded in number; the journal is told of each change."""
 
-    def __init__(self, maximum: int, journal: Journal) -> None:
+    def __init__(self, maximum: int, maximum_bytes: int, journal: Journal) -> None:
         self._root = _Node()
         self._by_topic: dict[str, Retained] = {}
         self._maximum = maximum
+        self._maximum_bytes = maximum_bytes
+        self.bytes = 0  # of names and payloads
         self._journal = journal
 
     def __len__(self) -> int:
@@ -65,12 +67,17 @@ class RetainedMessages:
         """Keep or replace what the journal knows already; return False if there is no room."""
         topic_name = publish.topic_name
         known = self._by_topic.get(topic_name)
+        grows_by = _size(publish) - (_size(known.publish) if known is not None else 0)
+        if self.bytes + grows_by > self._maximum_bytes and grows_by > 0:
+            return False
         if known is not None:
+            self.bytes += grows_by
             known.publish = publish
             known.expires_at = expires_at
             return True
         if len(self._by_topic) >= self._maximum:
             return False
+        self.bytes += grows_by
         node = self._root
         for level in topic_name.split("/"):
             child = node.children.get(level)
@@ -82,8 +89,10 @@ class RetainedMessages:
 
     def remove(self, topic_name: str) -> bool:
         """Forget the message of a Topic Name; return whether there was one."""
-        if self._by_topic.pop(topic_name, None) is None:
+        kept = self._by_topic.pop(topic_name, None)
+        if kept is None:
             return False
+        self.bytes -= _size(kept.publish)
         if not topic_name.startswith(SYS):
             self._journal.keep_retained(Publish(topic_name, b""), 0)
         levels = topic_name.split("/")
@@ -140,6 +149,10 @@ class RetainedMessages:
             if node.kept is not None:
                 found.append(node.kept)
         return found
+
+
+def _size(publish: Publish) -> int:
+    return len(publish.topic_name) + len(publish.payload)
 
 
 def _gather(node: _Node, is_root: bool, found: list[Retained]) -> None:

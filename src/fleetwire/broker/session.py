@@ -5,13 +5,14 @@ from collections.abc import Callable
 
 from fleetwire.broker.grants import Grant
 from fleetwire.broker.link import InboundTicket, Link
+from fleetwire.broker.retained import Retained
 from fleetwire.protocol.inflight import PacketIds
 from fleetwire.protocol.packets import Publish, Subscription
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from fleetwire.broker.journal import Journal
-    from fleetwire.broker.subscriptions import SharedGroup
+    from fleetwire.broker.subscriptions import SharedGroup, Target
 
 WAIT_PUBACK = 1
 WAIT_PUBREC = 2
@@ -94,6 +95,17 @@ class Outgoing:
         return len(self.publish.payload) + len(self.publish.topic_name)
 
 
+class RetainedForOne:
+    """Retained messages on their way to one new subscription; looked up when their turn comes."""
+
+    __slots__ = ("found", "target", "topic_filter")
+
+    def __init__(self, target: "Target", topic_filter: str) -> None:
+        self.target = target
+        self.topic_filter = topic_filter
+        self.found: list[Retained] | None = None  # the next one last
+
+
 class TopicAliases:
     """Numbers for the Topic Names that were sent first, up to a maximum (MQTT 5.0 §3.3.2.3.4)."""
 
@@ -132,6 +144,7 @@ class Session:
         "expiry_interval",
         "grant",
         "inflight",
+        "inflight_bytes",
         "journal",
         "key",
         "link",
@@ -142,6 +155,7 @@ class Session:
         "queue",
         "queue_bytes",
         "received",
+        "retained_waiting",
         "subscriptions",
         "topic_aliases",
         "will",
@@ -155,8 +169,11 @@ class Session:
         self.link: Link | None = None
         self.subscriptions: dict[str, tuple[Subscription, int]] = {}  # and Subscription Identifier
         self.inflight: dict[int, Outgoing] = {}
+        self.inflight_bytes = 0
         self.queue: deque[Outgoing] = deque()
         self.queue_bytes = 0
+        # Subscriptions whose retained messages have not all been sent yet.
+        self.retained_waiting: deque[RetainedForOne] = deque()
         self.received: dict[int, InboundTicket] = {}
         self.packet_ids = PacketIds()
         self.maximum_packet_size = 0  # bytes the client accepts, 0 = any

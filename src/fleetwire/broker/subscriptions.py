@@ -10,6 +10,7 @@ from fleetwire.protocol.packets import Subscription
 from fleetwire.protocol.topics import split_shared
 
 REMEMBERED_ROUTES = 50_000
+LONGEST_REMEMBERED = 512  # characters; a longer name is not worth its memory
 
 
 class Target:
@@ -140,9 +141,10 @@ class SubscriptionTree:
         route = self._routes.get(topic_name)
         if route is None:
             route = self._match(topic_name)
-            if len(self._routes) >= REMEMBERED_ROUTES:
-                self._routes.clear()
-            self._routes[topic_name] = route
+            if len(topic_name) <= LONGEST_REMEMBERED:
+                if len(self._routes) >= REMEMBERED_ROUTES:
+                    self._routes.clear()
+                self._routes[topic_name] = route
         return route
 
     def subscribe(self, session: Session, subscription: Subscription, identifier: int) -> bool:
