@@ -7,7 +7,6 @@ from typing import Any
 from fleetwire.broker.delivery import Delivery
 from fleetwire.broker.grants import Grant
 from fleetwire.broker.session import Session
-from fleetwire.broker.grants import Grant
 from fleetwire.ingest.batch import Accepted, Refused
 from fleetwire.kit import Audit, Caller, Effect, instants
 from fleetwire.net.clients import Client, Downlink
@@ -16,6 +15,8 @@ from fleetwire.protocol.packets import Publish
 ALL_PERMISSIONS = frozenset(
     {
         "audit.read",
+        "broker.read",
+        "broker.write",
         "device.read",
         "device.write",
         "command.send",

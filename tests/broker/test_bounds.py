@@ -6,6 +6,7 @@ import pytest
 
 from fleetwire.broker.broker import Broker, Limits
 from fleetwire.broker.courier import RETAINED_SLICE_BYTES
+from fleetwire.broker.grants import Grant
 from fleetwire.broker.stats import QUEUE_FULL, RETAINED_FULL
 from fleetwire.protocol import constants as c
 from fleetwire.protocol.packets import Ack, Publish, Subscribe, Subscription
@@ -154,3 +155,18 @@ def test_a_wildcard_finds_retained_messages_as_a_filter_matches(broker: Broker) 
     broker.retained.remove("a/b")
     assert found("a/+") == set()
     assert found("a/b/c") == {"a/b/c"}
+
+
+def test_nobody_publishes_what_the_house_says_of_itself() -> None:
+    broker = with_limits()
+    sender = Peer(broker, "s", version=5, grant=Grant("key:1/k", ["#", "$SYS/#"], []))
+    sender.publish("$SYS/broker/uptime", b"1", qos=1, packet_id=1, retain=True)
+    assert codes(sender) == [c.NOT_AUTHORIZED]
+    assert len(broker.retained) == 0
+
+
+def test_the_house_finds_room_for_its_own_retained_messages() -> None:
+    broker = with_limits(retained_messages=0)
+    broker.publish_own(Publish("$SYS/broker/uptime", b"1", 0, True), 0)
+    broker.publish_own(Publish("other", b"1", 0, True), 0)
+    assert [kept.publish.topic_name for kept in broker.retained] == ["$SYS/broker/uptime"]

@@ -273,3 +273,49 @@ def test_a_restored_broker_goes_on_where_it_was(journal: SlowJournal) -> None:
         (b"gone", False),
     ]
     assert [kept.publish.payload for kept in broker.retained] == [b"kept"]
+
+
+def test_a_message_that_cannot_be_stored_ends_the_connection_unacknowledged(
+    keeper_of: Callable[..., Peer], broker: Broker, journal: SlowJournal
+) -> None:
+    keeper_of()
+    sender = Peer(broker, "s")
+    sender.publish("t/1", b"m", qos=1, packet_id=7)
+    (ticket,) = sender.link.acks
+    ticket.fail()
+    assert sender.link.closed_with == (c.UNSPECIFIED_ERROR, "a message could not be stored")
+    assert acks(sender) == []
+
+
+def test_a_command_is_the_ledgers_and_not_the_journals(
+    keeper_of: Callable[..., Peer], broker: Broker, journal: SlowJournal
+) -> None:
+    keeper = keeper_of()
+    told: list[str] = []
+    broker.send_to_device(
+        0, Publish("t/1", b"go", 1), 0, lambda: told.append("delivered"), told.append, 0
+    )
+    keeper.subscribe("t/1", 1)
+    journal.store()
+    keeper.read()
+    journal.told.clear()
+    assert broker.send_to_device(
+        0, Publish("t/1", b"go", 1), 0, lambda: told.append("delivered"), told.append, 0
+    )
+    (message,) = keeper.messages()
+    keeper.acknowledge(c.PUBACK, message.packet_id)
+    assert told == ["delivered"]
+    assert journal.told == []
+
+
+def test_a_restored_message_of_a_group_finds_its_group_again(journal: SlowJournal) -> None:
+    grant = Grant("device:demo/k", [], [])
+    member = Session("k", grant)
+    member.expiry_interval = 3600
+    member.subscriptions["$share/g/t"] = (Subscription("$share/g/t", 1), 0)
+    waiting = Outgoing(Publish("t", b"m", 1), 1, False, None, 0, None)
+    member.queue.append(waiting)
+    broker = Broker(Limits(), None, journal)
+    broker.restore([member], [], [], 0, [(member, waiting)])
+    (group,) = broker.tree.find("t").groups
+    assert waiting.group is group

@@ -53,6 +53,9 @@ class RecordingTicket(Ticket):
     def release(self, reason_code: int) -> None:
         self.log.append((self.name, reason_code))
 
+    def fail(self) -> None:
+        self.release(-1)
+
 
 class Body(Payload):
     value: float

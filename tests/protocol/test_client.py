@@ -180,6 +180,19 @@ def test_what_cannot_be_sent_leaves_nothing_behind() -> None:
     assert open_(client, True) == []
 
 
+@pytest.mark.parametrize("missing", [c.MAXIMUM_QOS, c.RETAIN_AVAILABLE])
+def test_what_the_server_does_not_support_is_not_sent(missing: int) -> None:
+    client = new_client()
+    open_(client, properties={missing: 0})
+    with pytest.raises(ProtocolError):
+        client.publish("a", b"", qos=int(missing == c.MAXIMUM_QOS), retain=True)
+    assert client.window == 65_535
+    client.publish("a", b"", qos=int(missing != c.MAXIMUM_QOS))
+    client.connection_lost()
+    open_(client)  # to a server that supports all of it
+    client.publish("a", b"", 2, retain=True)
+
+
 def test_subscribe_and_unsubscribe_are_answered_once(client: ClientProtocol) -> None:
     packet_id, data = client.subscribe([Subscription("a/#", 1)])
     assert decoded(data, client.version)[0].type == c.SUBSCRIBE

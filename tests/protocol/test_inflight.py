@@ -38,3 +38,21 @@ def test_releasing_an_unused_id_is_no_error() -> None:
     ids = PacketIds()
     ids.release(5)
     assert len(ids) == 0
+
+
+def test_a_claimed_id_is_in_use_and_the_next_ones_come_after_it() -> None:
+    ids = PacketIds()
+    assert ids.claim(65_534)
+    assert ids.claim(7)
+    assert ids.claim(65_535)
+    assert 7 in ids
+    assert [ids.allocate() for _ in range(7)] == [1, 2, 3, 4, 5, 6, 8]
+
+
+def test_an_id_is_claimed_once_until_it_is_released() -> None:
+    ids = PacketIds()
+    assert ids.claim(ids.allocate()) is False
+    assert ids.claim(9)
+    assert ids.claim(9) is False
+    ids.release(9)
+    assert ids.claim(9)

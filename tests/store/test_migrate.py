@@ -20,10 +20,11 @@ from fleetwire.features.organizations import tables as _organizations  # noqa: F
 from fleetwire.features.quarantine import tables as _quarantine  # noqa: F401
 from fleetwire.features.telemetry import tables as _telemetry  # noqa: F401
 from fleetwire.store.database import Database
+from fleetwire.store.journal import tables as _journal  # noqa: F401
 from fleetwire.store.metadata import metadata
 from fleetwire.store.migrate import migrate
 
-PLATFORM = ["0001_first"]
+PLATFORM = ["0001_first", "0002_journal", "0003_identities"]
 
 
 class Store:
@@ -124,7 +125,7 @@ def test_not_even_a_constraint_or_its_name_differs(store: Store, tmp_path: Path)
 
 
 def test_a_second_start_has_nothing_to_do(store: Store) -> None:
-    assert migrate(store.url, [medical()]) == ["0001_first", "medical_0001"]
+    assert migrate(store.url, [medical()]) == [*PLATFORM, "medical_0001"]
     assert migrate(store.url, [medical()]) == []
     assert {"medical_devices", "device_readings"} <= store.names("view")
 
@@ -138,7 +139,7 @@ async def test_a_database_that_is_open_can_be_migrated(store: Store) -> None:
 
 
 def test_an_app_that_comes_later_finds_its_place(store: Store, vending: Revisions) -> None:
-    assert migrate(store.url, [medical()]) == ["0001_first", "medical_0001"]
+    assert migrate(store.url, [medical()]) == [*PLATFORM, "medical_0001"]
     assert migrate(store.url, [medical(), vending.location]) == ["vending_0001"]
     assert "slots" in store.names()
 
@@ -149,7 +150,7 @@ def test_an_app_that_is_left_out_keeps_its_place(store: Store, vending: Revision
     assert migrate(store.url, [medical()]) == ["medical_0001"]
     vending.add("vending_0002", make("products"))
     assert migrate(store.url, [medical(), vending.location]) == ["vending_0002"]
-    assert store.version("alembic_version") == PLATFORM
+    assert store.version("alembic_version") == PLATFORM[-1:]
     assert store.version("alembic_version_vending") == ["vending_0002"]
 
 

@@ -24,7 +24,7 @@ from fleetwire.broker.limits import Limits as Limits
 from fleetwire.broker.link import Link
 from fleetwire.broker.messages import SECOND
 from fleetwire.broker.retained import RetainedMessages
-from fleetwire.broker.session import RetainedForOne, Session, TopicAliases
+from fleetwire.broker.session import Outgoing, RetainedForOne, Session, TopicAliases
 from fleetwire.broker.stats import Stats
 from fleetwire.broker.subscriptions import SubscriptionTree, Target
 from fleetwire.broker.takers import Taker
@@ -50,7 +50,7 @@ TOPIC_ALIASES = 64  # from us to one client, however many it would take; each ke
 class Opened:
     """What CONNECT led to. `reason_code` 0 = accepted, and then there is a session."""
 
-    __slots__ = ("displaced", "reason", "reason_code", "session", "session_present")
+    __slots__ = ("displaced", "is_told_late", "reason", "reason_code", "session", "session_present")
 
     def __init__(
         self,
@@ -65,6 +65,8 @@ class Opened:
         self.reason_code = reason_code
         self.reason = reason
         self.displaced = displaced  # the connection that was taken over
+        # A kept session was ended for this one: CONNACK says so, and so waits until that is stored.
+        self.is_told_late = False
 
 
 class Broker:
@@ -95,14 +97,26 @@ class Broker:
         retained: Iterable[tuple[Publish, int]],
         wills: Iterable[tuple[Session, Publish, int, int]],
         now: int,
+        shared: Iterable[tuple[Session, Outgoing]] = (),
     ) -> None:
-        """Take up what the journal has kept: `wills` are (sender, Will, delay in s, due_at)."""
+        """Take up what the journal has kept.
+
+        `wills` are (sender, Will, delay in s, due_at), `shared` the messages of a session that came
+        by one of its shared subscriptions.
+        """
         for session in sessions:
             session.journal = self.journal
-            session.inflight_bytes = sum([each.size for each in session.inflight.values()])
+            for outgoing in session.inflight.values():
+                outgoing.may_be_known = True
+                session.inflight_bytes += outgoing.size
             self.sessions[session.client_id] = session
             for subscription, identifier in session.subscriptions.values():
                 self.tree.subscribe(session, subscription, identifier)
+        for session, outgoing in shared:
+            for group in self.tree.find(outgoing.publish.topic_name).groups:
+                if session in group.members:
+                    outgoing.group = group
+                    break
         for publish, expires_at in retained:
             self.retained.restore(publish, expires_at)
         for sender, will, delay_s, due_at in wills:
@@ -114,6 +128,7 @@ class Broker:
         The caller writes CONNACK next and then calls `resume`.
         """
         session = self.sessions.get(client_id)
+        had_kept = session is not None and session.is_persistent
         displaced: Link | None = None
         if session is not None and session.grant.identity != grant.identity:
             if session.link is not None:
@@ -167,7 +182,9 @@ class Broker:
             self.journal.drop_session(session)  # it ends with this connection, in any case
         self._take_will(session, connect.will)
         self.stats.connections += 1
-        return Opened(session, present, displaced=displaced)
+        opened = Opened(session, present, displaced=displaced)
+        opened.is_told_late = had_kept and not present
+        return opened
 
     def _displace(self, session: Session, displaced: Link, clean_start: bool, now: int) -> Link:
         """End the older connection: the newer one takes its session, if it outlives it."""
@@ -188,6 +205,12 @@ class Broker:
             # [MQTT-3.1.2-6] [MQTT-3.1.2-23] What ended with its connection is not taken up again.
             self._end(session, "the connection ended and the session with it", now)
         return displaced
+
+    def regrant(self, session: Session, grant: Grant) -> None:
+        """Note what a connected client may do from now on (re-authentication, MQTT 5.0 §4.12.1)."""
+        self._take_grant(session, grant)
+        if session.is_persistent:
+            self.journal.keep_session(session)
 
     def _take_grant(self, session: Session, grant: Grant) -> None:
         """Note who the client is now; what it may not have any more is taken from the session."""
@@ -291,6 +314,7 @@ class Broker:
                 outgoing.receipt.lost(reason)
         session.inflight = {}
         session.inflight_bytes = 0
+        session.resend.clear()
         session.retained_waiting.clear()
         session.queue.clear()
         session.queue_bytes = 0

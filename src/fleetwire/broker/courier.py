@@ -204,6 +204,7 @@ class Courier:
         if (
             link is not None
             and not session.queue
+            and not session.resend
             and not link.congested
             and len(session.inflight) < session.window
             and session.inflight_bytes < self._limits.queue_bytes
@@ -222,7 +223,7 @@ class Courier:
             return False
         session.queue.append(outgoing)
         session.queue_bytes += size
-        if session.is_persistent:
+        if _is_kept(session, outgoing):
             self.kept = True
             self._journal.keep_outgoing(session, outgoing)
         return True
@@ -251,7 +252,7 @@ class Courier:
         outgoing.packet_id = packet_id
         session.inflight[packet_id] = outgoing
         session.inflight_bytes += outgoing.size
-        if not session.is_persistent:
+        if not _is_kept(session, outgoing):
             outgoing.state = WAIT_PUBACK if outgoing.qos == 1 else WAIT_PUBREC
             self._send(session, link, outgoing, False, now)
             return
@@ -279,6 +280,8 @@ class Courier:
             return  # it goes when the client is back
         if outgoing.state == WAIT_PUBCOMP:
             link.write(encode_pubrel(outgoing.packet_id, 0, link.version))
+        elif session.resend:
+            self.pump(session, now)  # the client was away meanwhile: in its turn
         else:
             self._send(session, link, outgoing, False, now)
 
@@ -312,6 +315,7 @@ class Courier:
                 if outgoing.receipt is not None:
                     outgoing.receipt.lost("the message is larger than the client accepts")
                 return
+        outgoing.may_be_known = True
         if link.output:
             link.output.append(frame)
         else:
@@ -324,6 +328,8 @@ class Courier:
         """Send from the queue while there is room."""
         link = session.link
         queue = session.queue
+        if session.resend and not (link is not None and self._send_again(session, link, now)):
+            return
         while queue and link is not None and not link.congested:
             if not self._has_room(session):
                 return
@@ -367,20 +373,38 @@ class Courier:
         link = session.link
         if link is None:
             return
-        for packet_id, outgoing in list(session.inflight.items()):
-            if outgoing.is_held:
-                continue  # it goes when it is stored
-            if outgoing.state == WAIT_PUBCOMP:
+        session.resend.clear()
+        for packet_id, outgoing in session.inflight.items():
+            if outgoing.state != WAIT_PUBCOMP:
+                session.resend.append(outgoing)
+            elif not outgoing.is_held:  # else it goes when it is stored
                 link.write(encode_pubrel(packet_id, 0, link.version))
-            elif not session.grant.may_receive(outgoing.publish.topic_name):
+        self.pump(session, now)
+
+    def _send_again(self, session: Session, link: Link, now: int) -> bool:
+        """Send what an earlier connection left unacknowledged; return whether that was all.
+
+        The client may take less at once than it did then [MQTT-3.3.4-9].
+        """
+        resend = session.resend
+        inflight = session.inflight
+        while resend:
+            outgoing = resend[0]
+            if inflight.get(outgoing.packet_id) is not outgoing or outgoing.state == WAIT_PUBCOMP:
+                resend.popleft()
+                continue
+            if outgoing.is_held or link.congested or len(inflight) - len(resend) >= session.window:
+                return False
+            resend.popleft()
+            if not session.grant.may_receive(outgoing.publish.topic_name):
                 self._forget(session, outgoing)
                 self._give_up(outgoing)
             elif outgoing.expires_at and outgoing.expires_at <= now and outgoing.qos == 1:
                 self._forget(session, outgoing)
                 self._expired(session, outgoing)
             else:
-                self._send(session, link, outgoing, True, now)
-        self.pump(session, now)
+                self._send(session, link, outgoing, outgoing.may_be_known, now)
+        return True
 
     def forget_forbidden(self, session: Session) -> None:
         """Drop from the queue what the client, back with a smaller grant, may not receive."""
@@ -416,7 +440,7 @@ class Courier:
         self._drop(session, outgoing)
 
     def _drop(self, session: Session, outgoing: Outgoing) -> None:
-        if session.is_persistent:
+        if _is_kept(session, outgoing):
             self._journal.drop_outgoing(session, outgoing)
 
     # --- shared subscriptions ---
@@ -488,7 +512,7 @@ class Courier:
                     del inflight[packet_id]
                     session.inflight_bytes -= outgoing.size
                     release(packet_id)
-                    if is_persistent:
+                    if is_persistent and outgoing.receipt is None:
                         self._journal.drop_outgoing(session, outgoing)
                     if outgoing.receipt is not None:
                         _settle(outgoing.receipt, ack.reason_code)
@@ -502,7 +526,7 @@ class Courier:
                     self._forget(session, outgoing)
                     if outgoing.receipt is not None:
                         _settle(outgoing.receipt, ack.reason_code)
-        if session.queue or session.retained_waiting:
+        if session.queue or session.resend or session.retained_waiting:
             self.pump(session, now)
 
     def _received(self, session: Session, link: Link, ack: Ack, now: int) -> None:
@@ -533,11 +557,17 @@ class Courier:
             link.acknowledged += 1
         code = 0 if was_known else c.PACKET_IDENTIFIER_NOT_FOUND
         frame = encode_pubcomp(packet_id, code, link.version)
-        if was_known and session.is_persistent:
-            # Were it forgotten to be free, the next message under it would be taken for this one.
+        if session.is_persistent:
+            # Were it forgotten to be free, the next message under it would be taken for this one;
+            # so also a repeated PUBREL waits until the first one is stored.
             self._journal.when_stored(lambda: link.write(frame))
         else:
             link.write(frame)
+
+
+def _is_kept(session: Session, outgoing: Outgoing) -> bool:
+    # A message with a receipt is a command: the ledger keeps it, and sends it anew after a restart.
+    return session.is_persistent and outgoing.receipt is None
 
 
 def _settle(receipt: Receipt, reason_code: int) -> None:

@@ -18,6 +18,10 @@ class Ticket(ABC):
     def release(self, reason_code: int) -> None:
         """Let the PUBACK or PUBREC leave. A second release does nothing."""
 
+    @abstractmethod
+    def fail(self) -> None:
+        """What it stands for cannot be stored: it must not leave, in any protocol version."""
+
 
 class Delivery:
     """One application message in a taker's queue.

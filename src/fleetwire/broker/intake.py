@@ -17,7 +17,7 @@ from fleetwire.broker.journal import Journal
 from fleetwire.broker.limits import Limits
 from fleetwire.broker.link import InboundTicket, Link
 from fleetwire.broker.messages import as_message, expires_at_of
-from fleetwire.broker.retained import RetainedMessages
+from fleetwire.broker.retained import SYS, RetainedMessages
 from fleetwire.broker.session import QOS0_UNKNOWABLE, Outgoing, Receipt, Session
 from fleetwire.broker.stats import RETAINED_FULL, Stats
 from fleetwire.broker.subscriptions import Route, SubscriptionTree
@@ -69,7 +69,11 @@ class Intake:
             index += 1
             if publish.topic_name is not topic_name or route is None:
                 topic_name = publish.topic_name
-                may_publish = session.grant.may_publish(topic_name) and self._fits(topic_name)
+                may_publish = (
+                    session.grant.may_publish(topic_name)
+                    and self._fits(topic_name)
+                    and not topic_name.startswith(SYS)  # the house's own, whatever a grant says
+                )
                 route = self._tree.find(topic_name)
             if publish.packet_id and link is not None:
                 if publish.qos == 1:
@@ -228,6 +232,8 @@ class Intake:
                 c.QUOTA_EXCEEDED,
                 f"a payload of {len(publish.payload)} bytes; {limits.payload_bytes} are accepted",
             )
+        if publish.retain and not limits.retained_messages:
+            return c.RETAIN_NOT_SUPPORTED, "retained messages are turned off here"
         properties = publish.properties
         if properties and properties.get(c.PAYLOAD_FORMAT_INDICATOR) == 1:
             try:
@@ -275,7 +281,8 @@ class Intake:
 
     def _retain(self, publish: Publish, now: int) -> None:
         """Keep a retained message; its acknowledgement waits until the journal has stored it."""
-        if self._retained.store(as_message(publish), expires_at_of(publish.properties, now)):
+        expires_at = expires_at_of(publish.properties, now)
+        if self._retained.store(as_message(publish), expires_at, now):
             self._courier.kept = True
         else:
             self._stats.drop(RETAINED_FULL)

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 
 from fleetwire.broker.delivery import Ticket
-from fleetwire.protocol.constants import V5
+from fleetwire.protocol.constants import UNSPECIFIED_ERROR, V5
 from fleetwire.protocol.encoder import encode_puback, encode_pubrec
 
 TYPE_CHECKING = False
@@ -74,6 +74,11 @@ class InboundTicket(Ticket):
         self.outstanding -= 1
         if self.outstanding == 0:
             self.settle()
+
+    def fail(self) -> None:
+        # Below MQTT 5 an acknowledgement has no place for an error: only silence says no.
+        if self.link is not None:
+            self.link.close(UNSPECIFIED_ERROR, "a message could not be stored")
 
     def settle(self) -> None:
         """Nobody holds the ticket: answer it, and those behind it that waited for it."""

@@ -13,13 +13,17 @@ SYS = "$SYS/"  # what the house says of itself: said anew after a start, and not
 
 
 class Retained:
-    """One retained message. Instants in microseconds UTC; `expires_at` 0 = never."""
+    """One retained message. Instants in microseconds UTC.
 
-    __slots__ = ("expires_at", "publish")
+    `expires_at` 0 = never; `stored_at` 0 = before the last start.
+    """
 
-    def __init__(self, publish: Publish, expires_at: int) -> None:
+    __slots__ = ("expires_at", "publish", "stored_at")
+
+    def __init__(self, publish: Publish, expires_at: int, stored_at: int) -> None:
         self.publish = publish
         self.expires_at = expires_at
+        self.stored_at = stored_at
 
 
 class _Node:
@@ -51,31 +55,33 @@ class RetainedMessages:
         """Return the retained message of this Topic Name, expired or not."""
         return self._by_topic.get(topic_name)
 
-    def store(self, publish: Publish, expires_at: int) -> bool:
+    def store(self, publish: Publish, expires_at: int, now: int = 0) -> bool:
         """Keep, replace or (empty payload) remove; return False if there is no room."""
         if not publish.payload:
             # [MQTT-3.3.1-6] [MQTT-3.3.1-7] An empty payload removes and is not stored.
             self.remove(publish.topic_name)
             return True
-        if not self.restore(publish, expires_at):
+        if not self.restore(publish, expires_at, now):
             return False
         if not publish.topic_name.startswith(SYS):
             self._journal.keep_retained(publish, expires_at)
         return True
 
-    def restore(self, publish: Publish, expires_at: int) -> bool:
+    def restore(self, publish: Publish, expires_at: int, now: int = 0) -> bool:
         """Keep or replace what the journal knows already; return False if there is no room."""
         topic_name = publish.topic_name
         known = self._by_topic.get(topic_name)
         grows_by = _size(publish) - (_size(known.publish) if known is not None else 0)
-        if self.bytes + grows_by > self._maximum_bytes and grows_by > 0:
+        is_own = topic_name.startswith(SYS)  # a few, and what they say is why others find no room
+        if self.bytes + grows_by > self._maximum_bytes and grows_by > 0 and not is_own:
             return False
         if known is not None:
             self.bytes += grows_by
             known.publish = publish
             known.expires_at = expires_at
+            known.stored_at = now
             return True
-        if len(self._by_topic) >= self._maximum:
+        if len(self._by_topic) >= self._maximum and not is_own:
             return False
         self.bytes += grows_by
         node = self._root
@@ -84,7 +90,7 @@ class RetainedMessages:
             if child is None:
                 child = node.children[level] = _Node()
             node = child
-        node.kept = self._by_topic[topic_name] = Retained(publish, expires_at)
+        node.kept = self._by_topic[topic_name] = Retained(publish, expires_at, now)
         return True
 
     def remove(self, topic_name: str) -> bool:

@@ -58,6 +58,7 @@ class Outgoing:
         "group",
         "is_held",
         "key",
+        "may_be_known",
         "packet_id",
         "publish",
         "qos",
@@ -87,6 +88,7 @@ class Outgoing:
         self.packet_id = 0
         self.state = 0
         self.is_held = False
+        self.may_be_known = False  # it was sent before: what is sent now has DUP [MQTT-3.3.1-1]
         self.key = 0  # the journal's own; 0 = it does not keep this message
 
     @property
@@ -155,6 +157,7 @@ class Session:
         "queue",
         "queue_bytes",
         "received",
+        "resend",
         "retained_waiting",
         "subscriptions",
         "topic_aliases",
@@ -172,6 +175,8 @@ class Session:
         self.inflight_bytes = 0
         self.queue: deque[Outgoing] = deque()
         self.queue_bytes = 0
+        # Of those in flight, what this connection has not been sent yet, in order.
+        self.resend: deque[Outgoing] = deque()
         # Subscriptions whose retained messages have not all been sent yet.
         self.retained_waiting: deque[RetainedForOne] = deque()
         self.received: dict[int, InboundTicket] = {}

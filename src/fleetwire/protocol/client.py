@@ -84,6 +84,8 @@ class ClientProtocol:
         self._output: list[bytes] = []
         self._server_receive_maximum: int = c.LARGEST_RECEIVE_MAXIMUM
         self._server_packet_size: int = c.LARGEST_REMAINING_LENGTH + 5
+        self._server_maximum_qos = 2
+        self._server_retains = True
 
     @property
     def window(self) -> int:
@@ -127,11 +129,17 @@ class ClientProtocol:
     ) -> tuple[int, bytes]:
         """Return (packet id, bytes to write); the id is 0 with QoS 0.
 
-        Raises NotConnectedError, InvalidTopicError, PacketTooLargeError, and
-        ReceiveMaximumExceededError while `window` is 0.
+        Raises NotConnectedError, InvalidTopicError, PacketTooLargeError, ProtocolError for what
+        the server said it does not support, and ReceiveMaximumExceededError while `window` is 0.
         """
         self._check_connected()
         check_topic_name(topic_name)
+        if qos > self._server_maximum_qos:
+            # [MQTT-3.2.2-11]
+            raise ProtocolError(f"The server takes messages up to QoS {self._server_maximum_qos}")
+        if retain and not self._server_retains:
+            # [MQTT-3.2.2-14]
+            raise ProtocolError("The server does not keep retained messages")
         packet_id = 0
         if qos:
             if self.window == 0:
@@ -283,6 +291,9 @@ class ClientProtocol:
         self.keep_alive = keep_alive  # [MQTT-3.1.2-21]
         self._server_receive_maximum = maximum
         self._server_packet_size = size
+        maximum_qos = properties.get(c.MAXIMUM_QOS, 2)
+        self._server_maximum_qos = maximum_qos if isinstance(maximum_qos, int) else 2
+        self._server_retains = properties.get(c.RETAIN_AVAILABLE) != 0
         if not connack.session_present:
             # [MQTT-3.2.2-5] The server knows nothing of what it sent us before.
             self._received.clear()

@@ -240,7 +240,8 @@ class Decoder:
         if packet_type == c.PUBLISH:
             if flags & 6 == 6:
                 raise MalformedPacketError("PUBLISH has QoS 3")  # [MQTT-3.3.1-4]
-            if flags & 14 == 8:
+            # 3.1 has no such rule; DUP just means nothing there.
+            if flags & 14 == 8 and self.version != c.V31:
                 raise MalformedPacketError("PUBLISH has DUP with QoS 0")  # [MQTT-3.3.1-2]
             return
         if packet_type == c.AUTH and self.version != c.V5:

@@ -42,6 +42,17 @@ class PacketIds:
         self._last = packet_id
         return packet_id
 
+    def claim(self, packet_id: int) -> bool:
+        """Use this identifier, which was given out before a restart; False = it is in use.
+
+        Those that come next come after it.
+        """
+        if packet_id in self._used:
+            return False
+        self._used.add(packet_id)
+        self._last = packet_id
+        return True
+
     def release(self, packet_id: int) -> None:
         """Let an identifier be used again; one that is not in use is no error."""
         self._used.discard(packet_id)
