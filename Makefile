@@ -4,10 +4,10 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench lint lock clean
+.PHONY: help run test check bench bench-relay lint lock clean
 
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: .venv/.run ## Start Fleetwire, its data in data/ (ARGS="--demo --bind 0.0.0.0" for options)
 	@exec $(BIN)/fleetwire serve --data-dir data $(ARGS)
@@ -28,6 +28,9 @@ lint: .venv/.dev
 
 bench: .venv/.dev ## Measure durable ingest on one core (ARGS="--quick", "--profile", "--json")
 	@$(BIN)/python -m bench.ingest $(ARGS)
+
+bench-relay: .venv/.dev ## Measure messages from client to client beside Mosquitto (ARGS="--quick", "--json")
+	@$(BIN)/python -m bench.relay $(ARGS)
 
 lock: ## Write requirements/*.txt anew from pyproject.toml (ARGS=--upgrade for newest versions)
 	@scripts/lock.sh $(ARGS)

@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from fleetwire.broker.limits import Limits
 from fleetwire.errors import SettingsError
+from fleetwire.net.bans import BanLimits
+from fleetwire.net.gatekeeper import GateLimits
+from fleetwire.net.meter import FlowLimits
 from fleetwire.settings import MASK, BrokerAddress, is_loopback, load, reachable_at, secret_file
 
 SECRET = "s" * 32
@@ -23,6 +27,27 @@ def test_nothing_set_gives_the_defaults(tmp_path: Path) -> None:
     assert settings.store.url == f"sqlite:///{tmp_path}/data/fleetwire.db"
     assert settings.auth.jwt_secret is None
     assert settings.sources == {}
+
+
+def test_who_may_connect_is_bounded_by_default_as_the_gatekeeper_says(tmp_path: Path) -> None:
+    broker = load(environ={}, cwd=tmp_path).broker
+    gate = GateLimits(
+        opening=broker.opening_connections,
+        per_address=broker.connections_per_address,
+        per_identity=broker.connections_per_identity,
+        connects_per_s=broker.connects_per_s,
+        connects_per_s_per_address=broker.connects_per_s_per_address,
+        bans=BanLimits(
+            client_connects=broker.ban_client_connects,
+            address_connects=broker.ban_address_connects,
+            window_s=broker.ban_window_s,
+            first_s=broker.ban_first_s,
+            longest_s=broker.ban_longest_s,
+        ),
+    )
+    assert gate == GateLimits()
+    assert FlowLimits(broker.messages_per_s, broker.bytes_per_s, broker.burst_s) == FlowLimits()
+    assert broker.max_payload_bytes == Limits().payload_bytes == 0
 
 
 def test_each_source_wins_over_the_one_before(tmp_path: Path) -> None:
@@ -46,6 +71,16 @@ def test_ports_of_apps_are_gathered_from_all_sources(tmp_path: Path) -> None:
     environ = {"FLEETWIRE_APP_PORTS": "medical=3, vending=4"}
     settings = load({"app_ports": "vending=5"}, environ, tmp_path)
     assert settings.app_ports == {"medical": 3, "farm": 2, "vending": 5}
+
+
+def test_a_denied_publish_is_acknowledged_or_ends_the_connection_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    assert load(environ={}, cwd=tmp_path).broker.denied_publish == "acknowledge"
+    environ = {"FLEETWIRE_BROKER_DENIED_PUBLISH": "Disconnect"}
+    assert load(environ=environ, cwd=tmp_path).broker.denied_publish == "disconnect"
+    with pytest.raises(SettingsError, match="acknowledge, disconnect"):
+        load(environ={"FLEETWIRE_BROKER_DENIED_PUBLISH": "silence"}, cwd=tmp_path)
 
 
 def test_an_empty_variable_counts_as_not_set(tmp_path: Path) -> None:
@@ -248,3 +283,82 @@ def test_a_damaged_secret_is_not_used(tmp_path: Path) -> None:
 def test_a_secret_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot be read or made"):
         secret_file(tmp_path / "missing" / "jwt.secret")
+
+
+TLS = {"FLEETWIRE_TLS_CERTIFICATE": "c.pem", "FLEETWIRE_TLS_KEY": "k.pem"}
+
+
+def test_tls_listens_with_a_certificate_unless_it_is_off(tmp_path: Path) -> None:
+    settings = load(environ=TLS, cwd=tmp_path)
+    assert (settings.mqtt_tls_port, settings.mqtt_wss_port) == (8883, None)
+    assert settings.tls.certificate == Path("c.pem")
+    off = load(environ=TLS | {"FLEETWIRE_MQTT_TLS_PORT": "off"}, cwd=tmp_path)
+    assert off.mqtt_tls_port is None
+
+
+@pytest.mark.parametrize(
+    ("environ", "words"),
+    [
+        ({"FLEETWIRE_TLS_CERTIFICATE": "c.pem"}, "set FLEETWIRE_TLS_KEY"),
+        ({"FLEETWIRE_TLS_KEY": "k.pem"}, "tls.key (environment) is set"),
+        ({"FLEETWIRE_MQTT_TLS_PORT": "8883"}, "mqtt_tls_port (environment) is set"),
+        ({"FLEETWIRE_MQTT_WSS_PORT": "0"}, "mqtt_wss_port (environment) is set"),
+        ({"FLEETWIRE_TLS_CLIENT_CA": "ca.pem"}, "tls.client_ca (environment) is set"),
+        (TLS | {"FLEETWIRE_TLS_CLIENT_CERTIFICATE": "required"}, "set FLEETWIRE_TLS_CLIENT_CA"),
+        (TLS | {"FLEETWIRE_TLS_MIN_VERSION": "1.1"}, "must be one of 1.2, 1.3"),
+        (TLS | {"FLEETWIRE_MQTT_TLS_PORT": "on"}, "must be a whole number from 0 to 65535, or off"),
+        (TLS | {"FLEETWIRE_MQTT_WSS_PORT": "8883"}, "mqtt_wss_port are both 8883"),
+        (TLS | {"FLEETWIRE_MQTT_PORT": "8883"}, "mqtt_tls_port are both 8883"),
+        ({"FLEETWIRE_MQTT_UNIX_MODE": "rw"}, "three digits as for chmod"),
+        ({"FLEETWIRE_MQTT_UNIX_MODE": "888"}, "three digits as for chmod"),
+        ({"FLEETWIRE_MQTT_UNIX_MODE": "4777"}, "three digits as for chmod"),
+        ({"FLEETWIRE_ANONYMOUS": "auto,tcp"}, "must be auto, never, or some of"),
+        ({"FLEETWIRE_ANONYMOUS": "everybody"}, "must be auto, never, or some of"),
+        ({"FLEETWIRE_PROXY_PROTOCOL": "v3"}, "must be one of off, v1, v2, both"),
+        ({"FLEETWIRE_PROXY_LISTENERS": "http"}, "must be some of tcp, tls"),
+        ({"FLEETWIRE_PROXY_FROM": "proxy.example.org"}, "must be addresses or networks"),
+        ({"FLEETWIRE_PROXY_FROM": "10.0.0.5/8"}, "must be addresses or networks"),
+    ],
+)
+def test_a_mistake_about_listeners_is_named(
+    tmp_path: Path, environ: dict[str, str], words: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(environ=environ, cwd=tmp_path)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("environ", "allowed"),
+    [
+        ({}, "tcp tls ws wss unix"),
+        ({"FLEETWIRE_BIND": "0.0.0.0"}, "unix"),
+        ({"FLEETWIRE_BIND": "0.0.0.0", "FLEETWIRE_MQTT_PLAIN_BIND": "::1"}, "tcp ws unix"),
+        ({"FLEETWIRE_PROXY_PROTOCOL": "v2"}, "unix"),
+        ({"FLEETWIRE_PROXY_PROTOCOL": "v2", "FLEETWIRE_PROXY_LISTENERS": "tls"}, "tcp ws wss unix"),
+        ({"FLEETWIRE_ANONYMOUS": "never"}, ""),
+        ({"FLEETWIRE_ANONYMOUS": "ws,TLS", "FLEETWIRE_BIND": "0.0.0.0"}, "tls ws"),
+    ],
+)
+def test_clients_without_credentials_come_in_where_only_this_machine_can(
+    tmp_path: Path, environ: dict[str, str], allowed: str
+) -> None:
+    settings = load(environ=environ, cwd=tmp_path)
+    kinds = ("tcp", "tls", "ws", "wss", "unix")
+    assert " ".join(kind for kind in kinds if settings.is_anonymous_allowed(kind)) == allowed
+
+
+def test_listeners_are_settings_in_the_file_too(tmp_path: Path) -> None:
+    (tmp_path / "fleetwire.toml").write_text(
+        'mqtt_unix = "mqtt.sock"\nmqtt_unix_mode = 600\nanonymous = ["unix"]\n'
+        '[tls]\ncertificate = "c.pem"\nkey = "k.pem"\n'
+        '[proxy]\nprotocol = "both"\ntrusted = ["10.0.0.5", "192.168.0.0/24"]\n'
+    )
+    settings = load(environ={}, cwd=tmp_path)
+    assert settings.mqtt_unix_mode == "600"
+    assert settings.anonymous == ("unix",)
+    assert settings.tls.key == Path("k.pem")
+    assert settings.proxy.trusted == ("10.0.0.5/32", "192.168.0.0/24")
+    shown = {name: value for name, value, _ in settings.shown()}
+    assert shown["mqtt_wss_port"] == "–"
+    assert shown["proxy.trusted"] == "10.0.0.5/32,192.168.0.0/24"

@@ -1,7 +1,6 @@
 """Measure durable ingest: `python -m bench.ingest`, or `make bench`. See bench/README.md."""
 
 import argparse
-import os
 import sys
 import tempfile
 from dataclasses import replace
@@ -9,8 +8,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench.ingest import mosquitto, report
-from bench.ingest.load import Generator, LoadError, build
+from bench import mosquitto
+from bench.generator import LoadError, build, pinned
+from bench.ingest import report
+from bench.ingest.load import Publishers
 from bench.ingest.plan import QUICK, Kept, Outcome, Plan, carry_out, compare, flush_ms
 from tests.house import House, HouseError, Login
 
@@ -35,8 +36,7 @@ def main() -> int:
 
 
 def _measure(console: Console, plan: Plan, folder: Path, arguments: argparse.Namespace) -> int:
-    cores = sorted(os.sched_getaffinity(0))
-    server_cores, load_cores = ({cores[0]}, {cores[1]}) if len(cores) > 1 else (None, None)
+    server_cores, load_cores = pinned()
     if server_cores is None:
         console.print("One core only: the server and the load generator share it.")
     console.print(f"One durable write of 4 KiB takes {flush_ms(folder):.2f} ms here.")
@@ -50,7 +50,7 @@ def _measure(console: Console, plan: Plan, folder: Path, arguments: argparse.Nam
         with mosquitto.running(program, folder, server_cores) as broker:
             peer_name = f"Mosquitto {broker.version}"
             logins = [Login(f"bench-{n}", "-") for n in range(plan.connections)]
-            generator = Generator(folder, broker.port, broker.pid, logins, load_cores)
+            generator = Publishers(folder, broker.port, broker.pid, logins, load_cores)
             peer = carry_out(plan, generator)
 
     if profile is not None:
@@ -77,7 +77,7 @@ def _measure_fleetwire(
         # Each client is a device with a credential and topics of its own.
         count = max(plan.connections, plan.publishers)
         logins = [house.register_device(f"bench-{n}") for n in range(count)]
-        generator = Generator(folder, house.mqtt_port, house.pid, logins, load_cores)
+        generator = Publishers(folder, house.mqtt_port, house.pid, logins, load_cores)
         outcome = carry_out(plan, generator)
         house.stop()
         kept = [

@@ -5,7 +5,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.ingest.load import Connected, Generator, Published
+from bench.generator import Connected
+from bench.ingest.load import Published, Publishers
 from tests.house import House
 
 SETTLE_S = 1.0
@@ -62,7 +63,7 @@ class Kept:
         return self.lost == 0 and self.duplicated == 0
 
 
-def carry_out(plan: Plan, generator: Generator) -> Outcome:
+def carry_out(plan: Plan, generator: Publishers) -> Outcome:
     """Put the three loads on one server. Raises LoadError."""
     idle = generator.connect(plan.connections, hold_s=SETTLE_S)
     saturated = generator.publish(

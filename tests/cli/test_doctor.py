@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic.script import ScriptDirectory
 
 from fleetwire.settings import secret_file
+from fleetwire.store.migrate import FOLDER
 from tests.cli.conftest import BrokerThread, Run
 
 PORTS = ("--http-port", 0, "--mqtt-port", 0, "--mqtt-ws-port", 0, "--app-port", "medical=0")
@@ -111,9 +113,10 @@ def database(folder: Path, *statements: str) -> Path:
     return path
 
 
+NEWEST = ScriptDirectory(str(FOLDER)).get_current_head()
 VERSIONED = (
     "CREATE TABLE alembic_version (version_num TEXT)",
-    "INSERT INTO alembic_version VALUES ('0001_first')",
+    f"INSERT INTO alembic_version VALUES ('{NEWEST}')",
     "CREATE TABLE alembic_version_medical (version_num TEXT)",
     "INSERT INTO alembic_version_medical VALUES ('medical_0001')",
 )
@@ -123,7 +126,7 @@ def test_a_whole_database(run: Run, tmp_path: Path) -> None:
     path = database(tmp_path, "PRAGMA journal_mode=WAL", *VERSIONED)
     found = findings(run("doctor", "--json", *PORTS))
     assert found["database"][0] == "good"
-    assert found["database version"] == ("good", "platform 0001_first, medical medical_0001")
+    assert found["database version"] == ("good", f"platform {NEWEST}, medical medical_0001")
     assert found["database content"] == ("good", "whole")
     assert [each.name for each in path.parent.iterdir()] == ["fleetwire.db"]
 

@@ -10,6 +10,11 @@ import pytest
 
 from fleetwire.cli.rest import RestClient, RestError
 
+PAGES = (
+    b'{"items": [1, 2], "next_cursor": "two"}',
+    b'{"items": [3], "next_cursor": null}',
+)
+
 
 class Answers(BaseHTTPRequestHandler):
     """Answers by the path: `/status/401` with a problem, `/text` without JSON, else what it got."""
@@ -22,17 +27,26 @@ class Answers(BaseHTTPRequestHandler):
             content = json.dumps({"title": "Title", "detail": "what was wrong"}).encode()
         elif self.path == "/text":
             content = b"<html>"
+        elif self.path.startswith("/pages?"):
+            content = PAGES["cursor=" in self.path]
+        elif self.path == "/events":
+            content = (
+                b': hello\n\nevent: packet\ndata: {"a": 1}\n\n: still\n\nevent: end\ndata: {}\n\n'
+            )
+        elif self.path == "/broken":
+            content = b'event: packet\ndata: {"a": 1}\n\nevent: packet\nda'
         elif self.path == "/api/v1/auth/login":
             content = b'{"access_token": "new-token"}'
         elif self.path != "/nothing":
             said = {"body": body.decode(), "token": self.headers.get("Authorization")}
             content = json.dumps(said).encode()
         self.send_response(status)
-        self.send_header("Content-Length", str(len(content)))
+        missing = 10 if self.path == "/broken" else 0
+        self.send_header("Content-Length", str(len(content) + missing))
         self.end_headers()
         self.wfile.write(content)
 
-    do_GET = do_POST = _answer  # noqa: N815  # the names that the base class looks for
+    do_DELETE = do_GET = do_POST = _answer  # noqa: N815  # the names that the base class looks for
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing."""
@@ -77,6 +91,27 @@ def test_being_unknown_says_how_to_sign_in(url: str) -> None:
 def test_an_answer_that_is_no_json(url: str) -> None:
     with pytest.raises(RestError, match="is that a Fleetwire"):
         RestClient(url).get("/text")
+
+
+def test_all_pages_of_a_list_are_asked_for(url: str) -> None:
+    assert list(RestClient(url).every("/pages", search="a b")) == [1, 2, 3]
+
+
+def test_what_is_there_is_removed(url: str) -> None:
+    RestClient(url).delete("/nothing")
+    with pytest.raises(RestError, match="DELETE"):
+        RestClient(url).delete("/status/404")
+
+
+def test_events_are_told_by_name(url: str) -> None:
+    assert list(RestClient(url).events("/events")) == [("packet", {"a": 1})]
+
+
+def test_events_that_break_off_are_an_error(url: str) -> None:
+    events = RestClient(url).events("/broken")
+    assert next(events) == ("packet", {"a": 1})
+    with pytest.raises(RestError, match="broke off"):
+        next(events)
 
 
 def test_nothing_listens(free_port: int) -> None:

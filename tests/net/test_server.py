@@ -1,13 +1,14 @@
 """The server on real sockets: what it does with good, bad and hostile bytes."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
 from fleetwire.broker.broker import Broker, Limits
 from fleetwire.broker.delivery import Delivery
 from fleetwire.broker.grants import Grant
+from fleetwire.broker.journal import NoJournal
 from fleetwire.broker.takers import Taker
 from fleetwire.net.authenticator import Authenticator, Offer, RefusedError
 from fleetwire.net.clients import Client, ClientObserver
@@ -400,3 +401,42 @@ class _Holder(Taker):
 
     def take(self, delivery: Delivery) -> None:
         """Keep the sender waiting."""
+
+
+class SlowJournal(NoJournal):
+    """Stores when the test says so."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Callable[[], None]] = []
+        self.is_asked = asyncio.Event()
+
+    def when_stored(self, action: Callable[[], None]) -> None:
+        self.waiting.append(action)
+        self.is_asked.set()
+
+    def store(self) -> None:
+        waiting, self.waiting = self.waiting, []
+        for action in waiting:
+            action()
+
+
+async def test_connack_of_a_clean_start_waits_until_the_old_session_is_gone_for_good(
+    world: World,
+) -> None:
+    old = await world.peer(4)
+    assert (await old.connect("k", clean=False)).reason_code == 0
+    old.send(Disconnect())
+    assert await old.read() is None
+    journal = SlowJournal()
+    world.server.broker.journal = journal
+    fresh = await world.peer(4)
+    connecting = asyncio.create_task(fresh.connect("k"))
+    async with asyncio.timeout(WAIT_S):
+        await journal.is_asked.wait()
+    fresh.send(Pingreq())
+    other = await world.peer(4)
+    assert (await other.connect("other")).reason_code == 0  # so the server has had its turns
+    assert not connecting.done()
+    journal.store()
+    assert not (await connecting).session_present
+    assert isinstance(await fresh.read(), Pingresp)

@@ -46,6 +46,15 @@ CLOCK_LOOK_S = 0.2
 CLOCK_STEP_S = 0.05
 
 
+SETTING_OF_PORT: Mapping[str, str] = {
+    "http port": "FLEETWIRE_HTTP_PORT",
+    "mqtt port": "FLEETWIRE_MQTT_PORT",
+    "mqtt websocket port": "FLEETWIRE_MQTT_WS_PORT",
+    "mqtt tls port": "FLEETWIRE_MQTT_TLS_PORT",
+    "mqtt secure websocket port": "FLEETWIRE_MQTT_WSS_PORT",
+}
+
+
 @dataclass(frozen=True)
 class Finding:
     """One line of the doctor's: what was looked at, what was found, what to do."""
@@ -136,6 +145,8 @@ def ports_of(settings: Settings, apps: list[App]) -> dict[str, int]:
         "http port": settings.http_port,
         "mqtt port": settings.mqtt_port,
         "mqtt websocket port": settings.mqtt_ws_port,
+        "mqtt tls port": settings.mqtt_tls_port or 0,
+        "mqtt secure websocket port": settings.mqtt_wss_port or 0,
     }
     for app in apps:
         if app.listener is not None:
@@ -157,15 +168,24 @@ def is_running(settings: Settings) -> bool:
 
 def check_ports(settings: Settings, ports: Mapping[str, int], running: bool) -> list[Finding]:
     """Look whether each port can be had, or who has it."""
-    return [_check_port(settings.bind, about, port, running) for about, port in ports.items()]
+    binds = {
+        "mqtt port": settings.bind_of("tcp"),
+        "mqtt websocket port": settings.bind_of("ws"),
+    }
+    secure = ("mqtt tls port", "mqtt secure websocket port")
+    return [
+        _check_port(binds.get(about, settings.bind), about, port, running)
+        for about, port in ports.items()
+        if about not in secure or port
+    ]
 
 
 def _check_port(bind: str, about: str, port: int, running: bool) -> Finding:
     if port == 0:
         return Finding(about, "good", "any free one")
     setting = "FLEETWIRE_APP_PORTS"
-    if about in ("http port", "mqtt port", "mqtt websocket port"):
-        setting = f"FLEETWIRE_{about.replace('websocket', 'ws').replace(' ', '_').upper()}"
+    if about in SETTING_OF_PORT:
+        setting = SETTING_OF_PORT[about]
     family = socket.AF_INET6 if ":" in bind else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -224,14 +244,21 @@ def check_broker(
 
 
 def _check_anonymous(settings: Settings) -> Finding:
-    where = f"{reachable_at(settings.bind)}:{settings.mqtt_port}"
+    bind = settings.bind_of("tcp")
+    where = f"{reachable_at(bind)}:{settings.mqtt_port}"
+    if settings.proxy.is_on("tcp"):
+        found = f"{where} speaks to proxies only, so it was not asked"
+        return Finding("broker", "notice", found)
     client = MQTTClient()
-    error = _try_to_connect(client, reachable_at(settings.bind), settings.mqtt_port, None)
-    loopback = is_loopback(settings.bind)
+    error = _try_to_connect(client, reachable_at(bind), settings.mqtt_port, None)
+    loopback = is_loopback(bind)
     if error is None:
-        if loopback:
-            found = f"{where} answers; clients of this machine need no password"
-            return Finding("broker", "good", found)
+        if settings.is_anonymous_allowed("tcp"):
+            whom = (
+                "clients of this machine" if loopback else "clients, as FLEETWIRE_ANONYMOUS says,"
+            )
+            found = f"{where} answers; {whom} need no password"
+            return Finding("broker", "good" if loopback else "notice", found)
         advice = "It must not, bound to a network. Another broker may have this port."
         return Finding("broker", "wrong", f"{where} lets clients in without a password", advice)
     if isinstance(error, ConnectionRefusedByServerError) and error.reason_code in (

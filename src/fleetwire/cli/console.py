@@ -2,6 +2,10 @@
 
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from rich.table import Table
+
 
 def say(text: str) -> None:
     """Write one line of the result, at once: the reader may be a program."""
@@ -13,6 +17,23 @@ def note(text: str) -> None:
     """Write one line beside the result."""
     sys.stderr.write(text + "\n")
     sys.stderr.flush()
+
+
+def plain(text: str) -> str:
+    """Return a text of somebody else's for a table: no markup, and no orders to a terminal."""
+    from rich.markup import escape
+
+    return escape(printable(text.encode()))
+
+
+def columns(*names: str) -> "Table":
+    """Return a table without lines, whose cells are never cut."""
+    from rich.table import Table
+
+    table = Table(box=None)
+    for name in names:
+        table.add_column(name, overflow="fold")
+    return table
 
 
 def printable(payload: bytes) -> str:

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from fleetwire.cli import operating
+from fleetwire.cli.options import AsJson, Token, Url, http_url as _http_url, settings as _settings
 from fleetwire.errors import FleetwireError, SettingsError
 
 EXIT_FAILED = 1
@@ -28,6 +30,8 @@ devices_app = typer.Typer(
     help="List and register devices on a running server.", no_args_is_help=True
 )
 app.add_typer(devices_app, name="devices")
+app.add_typer(operating.clients_app, name="clients")
+app.add_typer(operating.retained_app, name="retained")
 
 DataDir = Annotated[
     Path | None, typer.Option(help="Where everything is kept.", show_default="./data")
@@ -59,28 +63,6 @@ Host = Annotated[str | None, typer.Option("--host", "-h", help="Broker; as the s
 Port = Annotated[int | None, typer.Option("--port", "-p", help="Its port.")]
 ClientId = Annotated[str, typer.Option("--client-id", "-i", help="Empty: the broker names us.")]
 Qos = Annotated[int, typer.Option("--qos", "-q", min=0, max=2, help="0, 1 or 2.")]
-Url = Annotated[
-    str | None, typer.Option(help="Root of the server.", show_default="http://127.0.0.1:8000")
-]
-Token = Annotated[str | None, typer.Option(help="Access token.", show_default="FLEETWIRE_TOKEN")]
-
-
-def _settings(**overrides: Any) -> Any:
-    from fleetwire.settings import load
-
-    app_port = overrides.pop("app_port", None)
-    if app_port:
-        overrides["app_ports"] = ",".join(app_port)
-    return load({name: value for name, value in overrides.items() if value is not None})
-
-
-def _http_url(settings: Any, url: str | None) -> str:
-    from fleetwire.settings import reachable_at
-
-    if url is not None:
-        return url
-    host = reachable_at(settings.bind)
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.http_port}"
 
 
 @app.command()
@@ -132,7 +114,7 @@ def doctor(
         str | None, typer.Option("--username", "-u", help="Try this MQTT credential, too.")
     ] = None,
     password: Password = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For a program.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check everything and say in words what is wrong and what to do.
 
@@ -321,6 +303,9 @@ def register_device(
     settings = _settings()
     client = RestClient(_http_url(settings, url), token or settings.client.token)
     devices.register(client, family, device_id, type, attribute or [])
+
+
+app.command()(operating.trace)
 
 
 @app.command()

@@ -1,15 +1,18 @@
 """RestClient: what the command line asks of a running server over HTTP."""
 
+import http.client
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from fleetwire.errors import FleetwireError
 from fleetwire.settings import is_loopback
 
 TIMEOUT_S = 30.0
+PAGE = 500  # items of a list asked for at once
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 
 
@@ -49,19 +52,66 @@ class RestClient:
         """Send JSON and return the JSON of the answer. Raises RestError."""
         return self._ask("POST", path, json.dumps(body).encode())
 
+    def delete(self, path: str) -> None:
+        """Remove what is there. Raises RestError."""
+        self._ask("DELETE", path, None)
+
+    def every(self, path: str, **asked: str) -> Iterator[Any]:
+        """Yield the items of all pages of a list. Raises RestError."""
+        cursor = None
+        while True:
+            words = asked | {"limit": str(PAGE)} | ({} if cursor is None else {"cursor": cursor})
+            page = self.get(f"{path}?{urlencode(words)}")
+            yield from page["items"]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return
+
+    def events(self, path: str) -> Iterator[tuple[str, Any]]:
+        """Yield (name, content) of Server-Sent Events as they come, up to the one named `end`.
+
+        Raises RestError, also if the stream breaks off before that.
+        """
+        request = self._request("GET", path, None)
+        with self._open(request, "GET", self.url + path) as answer:
+            name = ""
+            try:
+                for line in answer:
+                    word, _, rest = line.decode().rstrip("\r\n").partition(": ")
+                    if word == "event":
+                        name = rest
+                    elif word == "data" and name == "end":
+                        return
+                    elif word == "data":
+                        yield name, json.loads(rest)
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                raise RestError(f"{self.url}{path} broke off: {error}") from None
+        raise RestError(f"{self.url}{path} broke off. Has the server stopped?")
+
     def _ask(self, method: str, path: str, body: bytes | None) -> Any:
+        request = self._request(method, path, body)
+        with self._open(request, method, self.url + path) as answer:
+            try:
+                content = answer.read(MAX_ANSWER_BYTES)
+            except (OSError, http.client.HTTPException) as error:
+                raise RestError(f"{self.url} cannot be asked: {error}") from None
+        return _decode(content, self.url + path)
+
+    def _request(self, method: str, path: str, body: bytes | None) -> urllib.request.Request:
         request = urllib.request.Request(self.url + path, body, method=method)
         request.add_header("Accept", "application/json")
         if body is not None:
             request.add_header("Content-Type", "application/json")
         if self.token is not None:
             request.add_header("Authorization", f"Bearer {self.token}")
+        return request
+
+    def _open(self, request: urllib.request.Request, method: str, url: str) -> Any:
         try:
-            with self._opener.open(request, timeout=self._timeout_s) as answer:
-                return _decode(answer.read(MAX_ANSWER_BYTES), self.url + path)
+            return self._opener.open(request, timeout=self._timeout_s)
         except urllib.error.HTTPError as error:
             with error:
-                raise _refusal(error, method, self.url + path) from None
+                raise _refusal(error, method, url) from None
         except urllib.error.URLError as error:
             reason = error.reason
             if isinstance(reason, ConnectionRefusedError):

@@ -1,17 +1,23 @@
 """MQTTClient: asyncio around ClientProtocol, one object per connection.
 
 Does not: reconnect (make another client, or call `connect` again: what was not acknowledged is then
-sent again), speak WebSocket, keep anything over the end of the process.
+sent again), keep anything over the end of the process.
 """
 
 import asyncio
-import errno
-import socket
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 
-from fleetwire.errors import FleetwireError
+from fleetwire.net.dialing import (
+    ClientError as ClientError,
+    ConnectionLostError as ConnectionLostError,
+    ConnectionRefusedByServerError as ConnectionRefusedByServerError,
+    Endpoint,
+    UnreachableError as UnreachableError,
+    dial,
+    reason_string,
+)
 from fleetwire.protocol import constants as c
 from fleetwire.protocol.client import CONNECTED, DISCONNECTED, ClientProtocol
 from fleetwire.protocol.encoder import PINGREQ_BYTES, encode_disconnect
@@ -30,44 +36,6 @@ from fleetwire.protocol.packets import (
 
 CLOSE_TIMEOUT_S = 2.0  # for the last bytes to leave
 QUEUE_MESSAGES = 1_000
-
-# What a CONNACK of 3.1 and 3.1.1 says, in the words of MQTT 5.
-_REASON_OF_RETURN_CODE = {
-    c.REFUSED_PROTOCOL_VERSION: c.UNSUPPORTED_PROTOCOL_VERSION,
-    c.REFUSED_IDENTIFIER_REJECTED: c.CLIENT_IDENTIFIER_NOT_VALID,
-    c.REFUSED_SERVER_UNAVAILABLE: c.SERVER_UNAVAILABLE,
-    c.REFUSED_BAD_USER_NAME_OR_PASSWORD: c.BAD_USER_NAME_OR_PASSWORD,
-    c.REFUSED_NOT_AUTHORIZED: c.NOT_AUTHORIZED,
-}
-
-
-class ClientError(FleetwireError):
-    """The client could not do what was asked of it; the text says why."""
-
-
-class UnreachableError(ClientError):
-    """No connection came about.
-
-    `cause` is one of "refused" (nothing listens there), "timeout", "name" (the host is not known),
-    "tls", "closed" (by the other side, before it said anything) and "network".
-    """
-
-    def __init__(self, message: str, cause: str) -> None:
-        super().__init__(message)
-        self.cause = cause
-
-
-class ConnectionRefusedByServerError(ClientError):
-    """CONNACK says no. `reason_code` is MQTT 5's, also from an older server."""
-
-    def __init__(self, reason_code: int, reason: str) -> None:
-        words = f"{c.reason_name(reason_code)} (0x{reason_code:02X})"
-        super().__init__(f"{words}: {reason}" if reason else words)
-        self.reason_code = reason_code
-
-
-class ConnectionLostError(ClientError):
-    """The connection ended. What was not acknowledged may or may not have arrived."""
 
 
 class MessageRefusedError(ClientError):
@@ -153,55 +121,29 @@ class MQTTClient(asyncio.Protocol):
         port: int,
         *,
         tls: ssl.SSLContext | None = None,
+        websocket: str | None = None,
         timeout_s: float = 10.0,
     ) -> Connack:
-        """Connect and return what the server answered.
+        """Connect and return what the server answered; `websocket` is the path of one.
 
         Raises UnreachableError, or ConnectionRefusedByServerError.
         """
         loop = self._loop = asyncio.get_running_loop()
         self._connack = loop.create_future()
-        where = f"{host}:{port}"
         try:
-            async with asyncio.timeout(timeout_s):
-                await loop.create_connection(lambda: self, host, port, ssl=tls)
-                connack = await self._connack
-        except TimeoutError:
-            self._abort()
-            raise UnreachableError(
-                f"{where} did not answer within {timeout_s:g} s", "timeout"
-            ) from None
-        except ConnectionLostError as error:
-            raise UnreachableError(f"{where}: {error}", "closed") from None
-        except ssl.SSLError as error:
-            reason = getattr(error, "verify_message", "") or error.reason or str(error)
-            raise UnreachableError(f"{where} and we agree on no TLS: {reason}", "tls") from None
-        except ConnectionRefusedError:
-            raise UnreachableError(f"Nothing listens at {where}", "refused") from None
-        except ConnectionError:  # reset, before there was a connection
-            cause = "closed" if tls is None else "tls"
-            agreed = "" if tls is None else " instead of agreeing on TLS"
-            raise UnreachableError(f"{where} closed the connection{agreed}", cause) from None
-        except socket.gaierror:
-            raise UnreachableError(f"The name {host!r} is not known", "name") from None
-        except OSError as error:
-            # A name with several addresses fails with all their errors in one text.
-            if error.errno is None and f"[Errno {errno.ECONNREFUSED}]" in str(error):
-                raise UnreachableError(f"Nothing listens at {where}", "refused") from None
-            raise UnreachableError(
-                f"{where} cannot be reached: {error.strerror or error}", "network"
-            ) from None
+            connack = await dial(
+                self,
+                Endpoint(host, port, websocket),
+                self._connack,
+                version=self._protocol.version,
+                tls=tls,
+                timeout_s=timeout_s,
+            )
         except BaseException:
             self._abort()
             raise
         finally:
             self._connack = None
-        if connack.reason_code != c.SUCCESS:
-            code = connack.reason_code
-            if self._protocol.version != c.V5:
-                code = _REASON_OF_RETURN_CODE.get(code, c.UNSPECIFIED_ERROR)
-            self._abort()
-            raise ConnectionRefusedByServerError(code, _reason_string(connack.properties))
         if self._protocol.keep_alive:
             self._tick()
         return connack
@@ -227,7 +169,7 @@ class MQTTClient(asyncio.Protocol):
         packet = await ack
         assert isinstance(packet, Ack)
         if packet.reason_code >= c.UNSPECIFIED_ERROR:
-            reason = _reason_string(packet.properties)
+            reason = reason_string(packet.properties)
             raise MessageRefusedError(topic_name, packet.reason_code, reason)
         return packet.reason_code
 
@@ -375,7 +317,7 @@ class MQTTClient(asyncio.Protocol):
             if self._connack is not None and not self._connack.done():
                 self._connack.set_result(packet)
         elif isinstance(packet, Disconnect):
-            reason = _reason_string(packet.properties)
+            reason = reason_string(packet.properties)
             name = c.reason_name(packet.reason_code)
             self._why = f"The server disconnected us: {name}{': ' if reason else ''}{reason}"
 
@@ -448,8 +390,3 @@ class MQTTClient(asyncio.Protocol):
     def _abort(self) -> None:
         if self._transport is not None:
             self._transport.abort()
-
-
-def _reason_string(properties: Properties | None) -> str:
-    reason = (properties or {}).get(c.REASON_STRING)
-    return reason if isinstance(reason, str) else ""

@@ -20,6 +20,7 @@ class Client:
     remote: str
     protocol: str  # "3.1", "3.1.1" or "5.0"
     connected_at: int
+    listener: str = "tcp"  # how it came in: "tcp", "tls", "ws", "wss" or "unix"
 
 
 class ClientObserver(ABC):
@@ -33,6 +34,9 @@ class ClientObserver(ABC):
 
     def listening(self, client: Client, topic_filter: str) -> None:
         """A connected client's subscription is in force (new, or resumed with its session)."""
+
+    def overflowed(self, client_id: str, grant: Grant, dropped: int) -> None:
+        """A session's queue had no room for this many messages in the last second."""
 
     def refused(self, client_id: str, identity: str, remote: str, reason: str) -> None:
         """A CONNECT, SUBSCRIBE or (once per client and topic) PUBLISH was refused."""
@@ -82,6 +86,14 @@ class Downlink(ABC):
     @abstractmethod
     def disconnect_credential(self, credential: int, reason: str) -> int:
         """Close all connections that were made with this credential; return how many."""
+
+    def disconnect_identity(self, identity: str, reason: str) -> int:
+        """Close all connections and end all sessions of an identity; return how many there were.
+
+        `identity` is as in a Grant: `key:3/exporter`, `account:17`. A downlink that serves no
+        clients has none to close.
+        """
+        return 0
 
     @abstractmethod
     def is_running(self) -> bool:

@@ -1,7 +1,7 @@
 """Opening: from CONNECT to CONNACK, the only exchange that waits.
 
-Who the client is, whether it may take this Client Identifier, and what the server tells it of its
-limits. Everything after it is decided from memory.
+Who the client is (at once, or in the steps of an exchange), whether it may take this Client
+Identifier, and what the server tells it of its limits. Everything after it is decided from memory.
 """
 
 import asyncio
@@ -13,10 +13,18 @@ import structlog
 from fleetwire.broker.broker import Opened
 from fleetwire.broker.grants import Grant
 from fleetwire.errors import FleetwireError
-from fleetwire.net.authenticator import Offer, RefusedError
+from fleetwire.net.authenticator import Admission, Exchange, Offer, RefusedError
 from fleetwire.net.clients import Client
+from fleetwire.net.exchange import (
+    ExchangeEndedError,
+    auth_properties,
+    converse,
+    data_of,
+    method_of,
+)
 from fleetwire.protocol import constants as c
 from fleetwire.protocol.encoder import encode_connack
+from fleetwire.protocol.errors import ProtocolError
 from fleetwire.protocol.packets import Connect, Properties
 
 TYPE_CHECKING = False
@@ -49,21 +57,30 @@ async def answer_connect(connection: "MQTTConnection", connect: Connect) -> None
             raise ConnectRefusedError(
                 f"the client id is longer than {CLIENT_ID_LENGTH}", c.CLIENT_IDENTIFIER_NOT_VALID
             )
-        grant = await _grant(connection, connect, client_id)
+        _check_will(connection, connect)
+        admission = await _admission(connection, connect, client_id)
         if connection.closed or connection.transport is None or connection.transport.is_closing():
             return
         opened = connection.server.broker.open(
-            connection, connect, client_id, grant, time.time_ns() // 1000
+            connection, connect, client_id, admission.grant, time.time_ns() // 1000
         )
         if opened.session is None:
             raise ConnectRefusedError(opened.reason, opened.reason_code)
+    except ExchangeEndedError:
+        connection.finish()
     except ConnectRefusedError as error:
         _refuse(connection, client_id, error.reason, error.reason_code)
+    except Exception:
+        # Whatever it is, the client must not wait for ever.
+        log.exception("CONNECT could not be answered", remote=connection.remote)
+        _refuse(connection, client_id, "an error of the server", c.UNSPECIFIED_ERROR)
     else:
-        _accept(connection, connect, opened, assigned)
+        _accept(connection, connect, opened, assigned, admission)
 
 
 def _assigned_client_id(connect: Connect) -> str:
+    if connect.protocol_version == c.V31:
+        raise ConnectRefusedError("MQTT 3.1 needs a client id", c.CLIENT_IDENTIFIER_NOT_VALID)
     # [MQTT-3.1.3-8] 3.1.1 lets only a clean session go without a Client Identifier.
     if connect.protocol_version < c.V5 and not connect.clean_start:
         raise ConnectRefusedError(
@@ -72,11 +89,24 @@ def _assigned_client_id(connect: Connect) -> str:
     return "auto-" + secrets.token_hex(8)
 
 
-async def _grant(connection: "MQTTConnection", connect: Connect, client_id: str) -> Grant:
-    """Return what the client may do; waits if two clients fight over the Client Identifier."""
-    if c.AUTHENTICATION_METHOD in (connect.properties or {}):
-        # [MQTT-4.12.0-1] None is supported yet.
-        raise ConnectRefusedError("no enhanced authentication here", c.BAD_AUTHENTICATION_METHOD)
+def _check_will(connection: "MQTTConnection", connect: Connect) -> None:
+    # [MQTT-3.2.2-13] CONNACK would tell it that retained messages are not kept here.
+    will = connect.will
+    if will is None or not will.retain or _retains(connection):
+        return
+    if connection.version == c.V5:
+        raise ConnectRefusedError("retained messages are not kept here", c.RETAIN_NOT_SUPPORTED)
+
+
+def _retains(connection: "MQTTConnection") -> bool:
+    return connection.server.broker.limits.retained_messages > 0
+
+
+async def _admission(connection: "MQTTConnection", connect: Connect, client_id: str) -> Admission:
+    """Return what the client may do; waits if two clients fight over the Client Identifier.
+
+    Raises ConnectRefusedError, ExchangeEndedError.
+    """
     server = connection.server
     offer = Offer(
         client_id,
@@ -84,34 +114,57 @@ async def _grant(connection: "MQTTConnection", connect: Connect, client_id: str)
         connect.password,
         connection.remote,
         connection.anonymous_allowed,
+        connection.certificate,
     )
-    grant = await _ask(connection, connect, offer)
-    known = server.broker.sessions.get(client_id)
-    if known is not None and known.link is not None:
-        pause_s = server.takeover_pause_s(client_id)
-        if pause_s:
-            log.warning("client id fought over", client_id=client_id, remote=connection.remote)
-            await asyncio.sleep(pause_s)
-            grant = await _ask(connection, connect, offer)  # it may have been revoked meanwhile
-    return grant
-
-
-async def _ask(connection: "MQTTConnection", connect: Connect, offer: Offer) -> Grant:
-    """Return what the client may do. Raises ConnectRefusedError."""
+    method = method_of(connect)
     try:
-        grant = await connection.server.authenticator.authenticate(offer)
+        if method:
+            exchange = server.authenticator.begin(method, offer)
+            admission = await _converse(connection, connect, exchange, method)
+        else:
+            admission = Admission(await server.authenticator.authenticate(offer))
+        server.recognise(admission.grant, client_id, connection.remote)
+        known = server.broker.sessions.get(client_id)
+        if known is not None and known.link is not None:
+            pause_s = server.takeover_pause_s(client_id)
+            if pause_s:
+                log.warning("client id fought over", client_id=client_id, remote=connection.remote)
+                await asyncio.sleep(pause_s)
+                # It may have been revoked meanwhile. An exchange is not repeated for that.
+                if not method:
+                    admission = Admission(await server.authenticator.authenticate(offer))
+                elif not server.authenticator.stands(admission.grant):
+                    raise RefusedError("credential revoked")
     except RefusedError as error:
         raise ConnectRefusedError(error.reason, error.reason_code) from None
+    except ProtocolError as error:
+        raise ConnectRefusedError(str(error), error.reason_code) from None
+    except (ConnectRefusedError, ExchangeEndedError):
+        raise
     except FleetwireError as error:
         raise ConnectRefusedError(str(error), c.SERVER_UNAVAILABLE) from None
+    grant = admission.grant
     if connect.will is not None and not grant.may_publish(connect.will.topic_name):
         raise ConnectRefusedError(
             f"{grant.identity} may not publish its Will to this topic", c.NOT_AUTHORIZED
         )
-    return grant
+    return admission
 
 
-def _accept(connection: "MQTTConnection", connect: Connect, opened: Opened, assigned: str) -> None:
+async def _converse(
+    connection: "MQTTConnection", connect: Connect, exchange: Exchange, method: str
+) -> Admission:
+    inbox = connection.begin_exchange(method)
+    return await converse(connection, exchange, inbox, data_of(connect, method))
+
+
+def _accept(
+    connection: "MQTTConnection",
+    connect: Connect,
+    opened: Opened,
+    assigned: str,
+    admission: Admission,
+) -> None:
     session = opened.session
     assert session is not None
     limits = connection.server.limits
@@ -123,16 +176,30 @@ def _accept(connection: "MQTTConnection", connect: Connect, opened: Opened, assi
             c.RECEIVE_MAXIMUM: limits.receive_maximum,
             c.MAXIMUM_PACKET_SIZE: limits.maximum_packet_size,
             c.TOPIC_ALIAS_MAXIMUM: connection.protocol.topic_alias_maximum,
-            c.SHARED_SUBSCRIPTION_AVAILABLE: 0,
         }
+        # What is left out is so by default (§3.2.2.3): QoS 2, wildcards, Subscription Identifiers
+        # and shared subscriptions are available.
+        if not _retains(connection):
+            properties[c.RETAIN_AVAILABLE] = 0
         if assigned:
             properties[c.ASSIGNED_CLIENT_IDENTIFIER] = assigned
-        asked = (connect.properties or {}).get(c.SESSION_EXPIRY_INTERVAL, 0)
-        if session.expiry_interval != asked:
+        said = connect.properties or {}
+        if session.expiry_interval != said.get(c.SESSION_EXPIRY_INTERVAL, 0):
             properties[c.SESSION_EXPIRY_INTERVAL] = session.expiry_interval
         if limits.keep_alive_s and not keep_alive:
             keep_alive = limits.keep_alive_s
             properties[c.SERVER_KEEP_ALIVE] = keep_alive
+        if said.get(c.REQUEST_RESPONSE_INFORMATION) == 1:
+            # [MQTT-3.1.2-28] Only to who asks.
+            prefix = _response_prefix(session.grant, session.client_id)
+            if prefix:
+                properties[c.RESPONSE_INFORMATION] = prefix
+        method = method_of(connect)
+        if method:
+            properties |= auth_properties(method, admission.data)
+    if opened.is_told_late:
+        # After a loss of power the old session would be back, its packet ids taken as known.
+        connection.hold_back()
     connection.write(encode_connack(opened.session_present, 0, properties, version))
     client = Client(
         session.client_id,
@@ -140,17 +207,38 @@ def _accept(connection: "MQTTConnection", connect: Connect, opened: Opened, assi
         connection.remote,
         VERSION_NAMES[version],
         time.time_ns() // 1000,
+        connection.listener,
     )
     connection.opened(session, client, keep_alive)
 
 
+def _response_prefix(grant: Grant, client_id: str) -> str:
+    """Return a topic under which the client may subscribe to everything, "" if there is none."""
+    for allowed in grant.subscribe:
+        prefix = f"responses/{client_id}" if allowed == "#" else allowed.removesuffix("/#")
+        if prefix != allowed and "+" not in prefix and "#" not in prefix and prefix[0] != "$":
+            return prefix
+    return ""
+
+
 def _refuse(connection: "MQTTConnection", client_id: str, reason: str, reason_code: int) -> None:
     server = connection.server
-    server.broker.stats.connections_refused += 1
+    server.broker.stats.refuse_connection(reason_code)
     server.tell_refused(client_id, "", connection.remote, reason)
-    log.warning("client refused", client_id=client_id[:64], remote=connection.remote, reason=reason)
+    # Up to the first quotation: there it names what the client chose, each time something else.
+    kind = reason.partition("'")[0]
+    left_out = server.refusals.note(connection.remote, kind, time.monotonic())
+    if left_out is not None:
+        log.warning(
+            "client refused",
+            client_id=client_id[:64],
+            remote=connection.remote,
+            reason=reason,
+            left_out=left_out,
+        )
     is_v5 = connection.version == c.V5
     code = reason_code if is_v5 else c.return_code(reason_code)
     properties: Properties | None = {c.REASON_STRING: reason} if is_v5 else None
+    # [MQTT-3.2.2-7] [MQTT-4.12.0-4]
     connection.write(encode_connack(False, code, properties, connection.version))
     connection.finish()

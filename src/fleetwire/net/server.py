@@ -8,25 +8,31 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import structlog
 
 from fleetwire.broker.broker import Broker
 from fleetwire.broker.delivery import Delivery
+from fleetwire.broker.grants import Grant
 from fleetwire.broker.takers import Taker
-from fleetwire.errors import SettingsError
-from fleetwire.net.authenticator import Authenticator
+from fleetwire.net.authenticator import Authenticator, RefusedError
 from fleetwire.net.clients import Client, ClientObserver, Downlink
 from fleetwire.net.connection import MQTTConnection
-from fleetwire.net.websocket import WebSocketConnection
+from fleetwire.net.gatekeeper import Gatekeeper, GateLimits
+from fleetwire.net.listeners import Entrance, Kind, Listeners
+from fleetwire.net.meter import FlowLimits
+from fleetwire.net.proxy import ProxyPolicy
+from fleetwire.net.repeats import Repeats
+from fleetwire.net.tls import ServerCertificate
+from fleetwire.net.trace import Tracer
 from fleetwire.protocol import constants as c
 from fleetwire.protocol.packets import Publish
 from fleetwire.protocol.topics import check_topic_filter, check_topic_name
 
 log = structlog.get_logger("fleetwire.net")
 
-BACKLOG = 4096  # handshakes the kernel holds for us when a whole fleet reconnects
 TICK_S = 1.0
 FIGHT_WINDOW_S = 10.0  # take-overs of one client id within this time are a fight ...
 FIGHT_FREE = 3  # ... from the fourth on
@@ -43,6 +49,8 @@ class ConnectionLimits:
     receive_maximum: int = 1024
     keep_alive_s: int = 0  # given to MQTT 5 clients that ask for none; 0 = none
     write_high_bytes: int = 1024 * 1024  # past this a reader counts as slow
+    gate: GateLimits = field(default_factory=GateLimits)
+    flow: FlowLimits = field(default_factory=FlowLimits)
 
 
 class Watcher(Taker):
@@ -69,10 +77,13 @@ class Server(Downlink):
         self.broker = broker
         self.authenticator = authenticator
         self.limits = limits
+        self.gatekeeper = Gatekeeper(limits.gate)
+        self.refusals = Repeats()
         self.observers = observers if observers is not None else []
         self.connections: set[MQTTConnection] = set()
+        self.tracer = Tracer()
         self.is_draining = False
-        self._listeners: list[asyncio.Server] = []
+        self.listeners = Listeners(self)
         self._dirty: list[MQTTConnection] = []
         self._paused: set[MQTTConnection] = set()
         self._is_held = False
@@ -84,38 +95,68 @@ class Server(Downlink):
 
     # --- listeners ---
 
-    async def listen_tcp(self, host: str, port: int, *, anonymous_allowed: bool) -> int:
-        """Serve MQTT over TCP; return the port. Raises SettingsError if it cannot be had."""
-        return await self._listen(host, port, lambda: MQTTConnection(self, anonymous_allowed))
-
-    async def listen_websocket(self, host: str, port: int, *, anonymous_allowed: bool) -> int:
-        """Serve MQTT over WebSocket on `/` and `/mqtt`; return the port."""
-        return await self._listen(host, port, lambda: WebSocketConnection(self, anonymous_allowed))
-
-    async def _listen(
-        self, host: str, port: int, factory: Callable[[], asyncio.BaseProtocol]
+    async def listen_tcp(
+        self,
+        host: str,
+        port: int,
+        *,
+        anonymous_allowed: bool,
+        certificate: ServerCertificate | None = None,
+        proxy: ProxyPolicy | None = None,
     ) -> int:
+        """Serve MQTT over TCP, with a certificate over TLS; return the port.
+
+        With a proxy policy every connection must begin with a PROXY header. Raises SettingsError if
+        the port cannot be had; so do the other two.
+        """
+        kind: Kind = "tcp" if certificate is None else "tls"
+        self._begin()
+        return await self.listeners.listen(
+            host, port, Entrance(kind, anonymous_allowed, certificate, proxy)
+        )
+
+    async def listen_websocket(
+        self,
+        host: str,
+        port: int,
+        *,
+        anonymous_allowed: bool,
+        certificate: ServerCertificate | None = None,
+        proxy: ProxyPolicy | None = None,
+    ) -> int:
+        """Serve MQTT over (with a certificate, secure) WebSocket on `/` and `/mqtt`."""
+        kind: Kind = "ws" if certificate is None else "wss"
+        self._begin()
+        return await self.listeners.listen(
+            host, port, Entrance(kind, anonymous_allowed, certificate, proxy)
+        )
+
+    async def listen_unix(
+        self,
+        path: Path,
+        *,
+        mode: int = 0o660,
+        anonymous_allowed: bool,
+        proxy: ProxyPolicy | None = None,
+    ) -> None:
+        """Serve MQTT on a Unix socket; its file mode says who may connect."""
+        self._begin()
+        await self.listeners.listen_unix(
+            path, mode, Entrance("unix", anonymous_allowed, proxy=proxy)
+        )
+
+    def _begin(self) -> None:
         self._loop = asyncio.get_running_loop()
-        try:
-            listener = await self._loop.create_server(factory, host, port, backlog=BACKLOG)
-        except OSError as error:
-            raise SettingsError(
-                f"Cannot listen on {host}:{port}: {error.strerror or error}. "
-                "Stop the program that uses this port, or choose another one."
-            ) from error
-        self._listeners.append(listener)
         if self._ticker is None:
             self._ticker = self._loop.create_task(self._tick())
-        return int(listener.sockets[0].getsockname()[1])
 
     def is_running(self) -> bool:
-        return bool(self._listeners) and not self.is_draining
+        return bool(self.listeners) and not self.is_draining
 
     async def stop_accepting(self) -> None:
         """Close the listeners; connections go on."""
         self.is_draining = True
-        for listener in self._listeners:
-            listener.close()
+        self.listeners.stop()
 
     async def close(self, timeout_s: float = 5.0) -> None:
         """Write what is due, tell clients that the server is shutting down, and close."""
@@ -130,12 +171,12 @@ class Server(Downlink):
                 await asyncio.wait_for(self._empty.wait(), timeout_s)
         for connection in list(self.connections):
             connection.abort()
+        self.tracer.close()
         for task in [*self._tasks, *([self._ticker] if self._ticker else [])]:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-        for listener in self._listeners:
-            await listener.wait_closed()
+        await self.listeners.close()
 
     # --- for connections ---
 
@@ -155,6 +196,7 @@ class Server(Downlink):
     def leave(self, connection: MQTTConnection) -> None:
         """A connection has ended."""
         self.connections.discard(connection)
+        self.gatekeeper.leave(connection)
         self._paused.discard(connection)
         if not self.connections:
             self._empty.set()
@@ -165,6 +207,27 @@ class Server(Downlink):
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def recognise(self, grant: Grant, client_id: str, remote: str) -> None:
+        """Pass a client that has shown who it is.
+
+        Raises RefusedError if it is banned, or its identity has as many connections as it may.
+        """
+        session = self.broker.sessions.get(client_id)
+        takes_over = (
+            session is not None
+            and session.link is not None
+            and session.grant.identity == grant.identity
+        )
+        refusal = self.gatekeeper.recognise(
+            _name(grant), client_id, time.monotonic(), takes_over=takes_over
+        )
+        if refusal is not None:
+            raise RefusedError(refusal.reason, refusal.reason_code)
+
+    def entered(self, connection: MQTTConnection, client: Client) -> None:
+        """A connection's CONNECT was accepted."""
+        self.gatekeeper.enter(connection, _name(client.grant), client.client_id, time.monotonic())
 
     def takeover_pause_s(self, client_id: str) -> float:
         """Count a take-over; return how long the newcomer waits, 0 unless two fight over the id."""
@@ -209,7 +272,14 @@ class Server(Downlink):
             now = time.monotonic()
             for connection in list(self.connections):
                 connection.check(now)
+            self.listeners.arrivals.check(now)
             self.broker.tick(time.time_ns() // 1000)
+            for session, dropped in self.broker.take_overflowed():
+                for observer in self.observers:
+                    observer.overflowed(session.client_id, session.grant, dropped)
+            self.gatekeeper.tick(now)
+            for address, reason, left_out in self.refusals.take_overdue(now):
+                log.warning("clients refused", remote=address, reason=reason, left_out=left_out)
             for client_id, stamps in list(self._takeovers.items()):
                 if now - stamps[-1] > FIGHT_WINDOW_S:
                     del self._takeovers[client_id]
@@ -221,6 +291,9 @@ class Server(Downlink):
             observer.connected(client)
 
     def tell_disconnected(self, client: Client, reason: str) -> None:
+        self.broker.stats.disconnect(reason)
+        if self.tracer.traces:
+            self.tracer.disconnected(client, reason)
         for observer in self.observers:
             observer.disconnected(client, reason)
 
@@ -268,7 +341,7 @@ class Server(Downlink):
     def disconnect_device(self, device: int, reason: str) -> int:
         sessions = [s for s in self.broker.sessions.values() if s.grant.device == device]
         for session in sessions:
-            self.broker.end(session, c.NOT_AUTHORIZED, reason)
+            self.broker.end(session, c.NOT_AUTHORIZED, reason, time.time_ns() // 1000)
         return len(sessions)
 
     def disconnect_credential(self, credential: int, reason: str) -> int:
@@ -281,3 +354,14 @@ class Server(Downlink):
             if session.link is not None:
                 session.link.close(c.NOT_AUTHORIZED, reason)
         return len(sessions)
+
+    def disconnect_identity(self, identity: str, reason: str) -> int:
+        sessions = [s for s in self.broker.sessions.values() if s.grant.identity == identity]
+        for session in sessions:
+            self.broker.end(session, c.NOT_AUTHORIZED, reason, time.time_ns() // 1000)
+        return len(sessions)
+
+
+def _name(grant: Grant) -> str:
+    """Return the identity that limits count, "" for an anonymous client, which has none."""
+    return "" if grant.anonymous else grant.identity

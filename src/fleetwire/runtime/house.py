@@ -2,23 +2,32 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import structlog
 from fastapi import APIRouter
 
-from fleetwire.broker.broker import Broker, Limits
+from fleetwire.broker.broker import Broker
 from fleetwire.errors import StoreUnavailableError
+from fleetwire.features.accounts.api_keys import ApiKeys
 from fleetwire.features.accounts.service import Accounts
 from fleetwire.features.alarms.service import AlarmService
 from fleetwire.features.alarms.sinks import AlarmSink
 from fleetwire.features.audit.refusals import RefusalAudit
 from fleetwire.features.audit.service import SqlAudit
+from fleetwire.features.broker.clients import ClientsService
+from fleetwire.features.broker.ownership import TopicOwners
+from fleetwire.features.broker.retained import RetainedService
+from fleetwire.features.broker.service import BrokerService
 from fleetwire.features.commands.service import CommandService
 from fleetwire.features.commands.sinks import AnswerSink
 from fleetwire.features.devices.authenticator import DeviceAuthenticator
+from fleetwire.features.devices.door import Door
 from fleetwire.features.devices.events import last_cursor, make_event_log
+from fleetwire.features.devices.overflows import QueueOverflows
+from fleetwire.features.devices.people import PersonGrants
 from fleetwire.features.devices.presence import Presence
 from fleetwire.features.devices.registry import Registry
 from fleetwire.features.devices.service import DeviceService
@@ -48,12 +57,16 @@ from fleetwire.kit import (
     Report,
     Telemetry,
 )
-from fleetwire.net.server import ConnectionLimits, Server
+from fleetwire.net.server import Server
+from fleetwire.net.sys_topics import SysTopics
+from fleetwire.runtime import mqtt
+from fleetwire.runtime.limits import broker_limits, connection_limits
 from fleetwire.runtime.loader import load_apps, migrations_of
 from fleetwire.runtime.observability import HouseHealth
 from fleetwire.runtime.web import WebListener
 from fleetwire.settings import Settings, is_loopback, secret_file
 from fleetwire.store.database import Database
+from fleetwire.store.journal.journal import SqlJournal
 from fleetwire.store.migrate import migrate
 from fleetwire.web.application import create_application
 from fleetwire.web.gate import TokenGate
@@ -83,14 +96,28 @@ class House:
         self.bus = EventBus()
         events = make_event_log(sequence, self.bus)
         registry = Registry()
+        self.certificate = mqtt.certificate_of(settings)
         self.source = Source(settings.ingest.queue_messages, self._hold, self._resume)
-        self.broker = Broker(_limits(settings), self.source)
-        self._authenticator = DeviceAuthenticator(registry, by_name, self.database)
-        self.server = Server(self.broker, self._authenticator, _connection_limits(settings))
+        self.journal = SqlJournal(self.database, self._hold, self._resume)
+        self.broker = Broker(broker_limits(settings), self.source, self.journal)
         secret = settings.auth.jwt_secret or secret_file(settings.data_dir / "jwt.secret")
+        device_authenticator = DeviceAuthenticator(
+            registry,
+            by_name,
+            self.database,
+            secret=secret.encode(),
+            tls_identity=settings.tls.identity,
+        )
+        self.server = Server(self.broker, device_authenticator, connection_limits(settings))
 
         audit = SqlAudit(self.database)
-        self.accounts = Accounts(self.database, secret, audit, jwks_url=settings.auth.jwks_url)
+        self.accounts = Accounts(
+            self.database, secret, audit, jwks_url=settings.auth.jwks_url, downlink=self.server
+        )
+        self.keys = ApiKeys(self.database, audit, self.server)
+        people = PersonGrants(self.accounts, registry, by_name)
+        self._authenticator = Door(device_authenticator, self.keys, people)
+        self.server.authenticator = self._authenticator  # people's and keys' ends need the server
         self.devices = DeviceService(self.database, registry, audit, self.server, set(by_name))
         self.presence = Presence(self.database, registry, events)
         self.commands = CommandService(self.database, registry, self.server, events, by_name)
@@ -120,16 +147,25 @@ class House:
         )
         for topic_filter in router.filters:
             self.broker.tree.add_taker(topic_filter, self.source)
-        self.server.observers += [self.presence, self.commands, self._refusals]
+        self._overflows = QueueOverflows(self.database, registry, events)
+        self.server.observers += [
+            self.presence, self.commands, self._refusals, self._overflows,
+        ]  # fmt: skip
+        self._sys_topics = SysTopics(self.broker, settings.broker.sys_interval_s)
+        self.server.observers.append(self._sys_topics)
         self.health = HouseHealth(
             self.server, self.broker, self.road, self._readings, self.database
         )
         self._gate = TokenGate(self.accounts)
         self._services: dict[type, object] = {
             Accounts: self.accounts,
+            ApiKeys: self.keys,
+            DeviceService: self.devices,
             AlarmService: AlarmService(self.database),
             Audit: audit,
             SqlAudit: audit,
+            BrokerService: BrokerService(self.server, audit),
+            ClientsService: ClientsService(self.broker, registry.by_id, audit),
             CommandService: self.commands,
             Commands: self.commands,
             Devices: self.devices,
@@ -137,18 +173,25 @@ class House:
             Messages: MessagesService(self.server, self.devices, by_name),
             Organizations: Organizations(self.database, audit),
             QuarantineService: quarantine,
+            RetainedService: RetainedService(
+                self.broker, TopicOwners(self.devices, by_name), audit
+            ),
             Realtime: LiveStream(self.database, self.bus, registry.by_id, by_name),
             Telemetry: TelemetryService(self.database),
         }
-        self._anonymous_allowed = open_here
+        self._metrics_open = open_here
+        self._holding = 0  # of the road and the journal, how many can take no more
         self._listeners: list[WebListener] = []
         self._tasks: list[asyncio.Task[None]] = []
 
     def _hold(self) -> None:
+        self._holding += 1
         self.server.hold()
 
     def _resume(self) -> None:
-        self.server.resume()
+        self._holding -= 1
+        if not self._holding:
+            self.server.resume()
 
     # --- start ---
 
@@ -165,24 +208,28 @@ class House:
         )
         self.administrator = await self.accounts.bootstrap()
         await self.devices.load()
+        await self.keys.load()
         await self.presence.load()
         await self.commands.load()
+        now = time.time_ns() // 1000
+        restored = await self.journal.load(now)
+        self.broker.restore(
+            restored.sessions, restored.retained, restored.wills, now, restored.shared
+        )
         self._open_listeners()
         for work in (
             self.road.run, self.presence.run, self.commands.run, self._refusals.run,
-            self._authenticator.run,
+            self._authenticator.run, self._overflows.run, self.journal.run,
         ):  # fmt: skip
             self._start(work)
+        if settings.broker.sys_interval_s:
+            self._start(self._sys_topics.run)
         for listener in self._listeners:
             await listener.start()
             self.ports[listener.name] = listener.port
-        anonymous = self._anonymous_allowed
-        self.ports["mqtt"] = await self.server.listen_tcp(
-            settings.bind, settings.mqtt_port, anonymous_allowed=anonymous
-        )
-        self.ports["mqtt_ws"] = await self.server.listen_websocket(
-            settings.bind, settings.mqtt_ws_port, anonymous_allowed=anonymous
-        )
+        if self.certificate is not None:
+            self._start(self.certificate.watch)
+        self.ports |= await mqtt.listen(settings, self.server, self.certificate)
 
     def _migrate(self) -> list[str]:
         folders = [(app.name, migrations_of(app)) for app in self.apps]
@@ -201,7 +248,7 @@ class House:
             version="1",
             routers=[
                 *platform_routers(),
-                health_router(metrics_open=self._anonymous_allowed),
+                health_router(metrics_open=self._metrics_open),
                 landing_router(self.urls),
             ],
             gate=self._gate,
@@ -232,9 +279,7 @@ class House:
         for app in self.apps:
             if app.name in self.ports and app.listener is not None:
                 found.append((app.listener.title, f"http://{host}:{self.ports[app.name]}/docs"))
-        found.append(("MQTT", f"mqtt://{host}:{self.ports['mqtt']}"))
-        found.append(("MQTT over WebSocket", f"ws://{host}:{self.ports['mqtt_ws']}/mqtt"))
-        return found
+        return found + mqtt.urls(self.settings, self.ports)
 
     # --- life and end ---
 
@@ -254,41 +299,18 @@ class House:
         if road:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(road[0]), DRAIN_S)
+        await self.journal.flush(DRAIN_S)  # and with it, what waits for that is acknowledged
         await self.server.close()
         for listener in self._listeners:
             await listener.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.journal.flush(DRAIN_S)  # the sessions whose connections have just ended
         for flush in (
             self.presence.flush, self.commands.flush, self._refusals.flush,
-            self._authenticator.flush,
+            self._authenticator.flush, self._overflows.flush,
         ):  # fmt: skip
             with contextlib.suppress(StoreUnavailableError, AssertionError):
                 await flush()
         await self.database.close()
-
-
-def _limits(settings: Settings) -> Limits:
-    broker = settings.broker
-    return Limits(
-        queue_messages=broker.queue_messages,
-        queue_bytes=broker.queue_bytes,
-        retained_messages=broker.retained_messages,
-        session_expiry_s=broker.session_expiry_s,
-        subscriptions=broker.subscriptions,
-        topic_levels=broker.topic_levels,
-        window=broker.window,
-    )
-
-
-def _connection_limits(settings: Settings) -> ConnectionLimits:
-    broker = settings.broker
-    return ConnectionLimits(
-        maximum_packet_size=broker.max_packet_bytes,
-        connect_packet_size=broker.connect_packet_bytes,
-        connect_timeout_s=broker.connect_timeout_s,
-        receive_maximum=broker.receive_maximum,
-        keep_alive_s=broker.keep_alive_s,
-        write_high_bytes=broker.write_high_bytes,
-    )

@@ -57,6 +57,8 @@ async def _serve(settings: Settings) -> int:
                 "MQTT_BROKER_URL is set, but external brokers are not served yet; "
                 "devices must connect to the broker in this process"
             )
+        if house.certificate is not None:
+            loop.add_signal_handler(signal.SIGHUP, house.certificate.reload)
         if settings.ready_file is not None:
             _write_ready(settings.ready_file, house)
         profile = cProfile.Profile() if settings.profile is not None else None
@@ -88,6 +90,8 @@ def _write_ready(path: Path, house: House) -> None:
             "http": house.ports["platform"],
             "mqtt": house.ports["mqtt"],
             "mqtt_ws": house.ports["mqtt_ws"],
+            "mqtts": house.ports.get("mqtts"),
+            "mqtt_wss": house.ports.get("mqtt_wss"),
             "apps": {app.name: house.ports[app.name] for app in house.apps if app.listener},
             "admin": None
             if administrator is None

@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from fleetwire.broker.broker import Broker
 from fleetwire.errors import StoreUnavailableError
+from fleetwire.features.broker.service import counts_by_reason
 from fleetwire.features.telemetry.writer import ReadingSink
 from fleetwire.ingest.road import Road
 from fleetwire.kit import Component, Health
@@ -111,8 +112,28 @@ class HouseHealth(Health, Collector):
             "mqtt_messages_expired", "Messages expired before delivery", stats.messages_expired
         )
         yield _counter("mqtt_takeovers", "Connections taken over", stats.takeovers)
+        reasons = CounterMetricFamily(
+            "fleetwire_mqtt_reasons",
+            "What was refused, dropped or ended, by reason",
+            labels=["what", "reason"],
+        )
+        for each in counts_by_reason(self._server):
+            reasons.add_metric([each.what, each.reason], each.count)
+        yield reasons
         yield _gauge("mqtt_clients", "Open connections", len(self._server.connections))
         yield _gauge("mqtt_sessions", "Sessions, connected or not", len(self._broker.sessions))
+        sessions = self._broker.sessions.values()
+        yield _gauge(
+            "mqtt_inflight_messages",
+            "Messages sent to clients and not acknowledged",
+            sum(len(session.inflight) for session in sessions),
+        )
+        yield _gauge(
+            "mqtt_queued_messages",
+            "Messages waiting for clients",
+            sum(len(session.queue) for session in sessions),
+        )
+        yield _gauge("mqtt_traces", "Live traces", len(self._server.tracer.traces))
         yield _gauge("mqtt_subscriptions", "Subscriptions of clients", self._broker.tree.count)
         yield _gauge("mqtt_retained_messages", "Retained messages", len(self._broker.retained))
         yield _counter("ingest_accepted", "Messages accepted and committed", counters.accepted)

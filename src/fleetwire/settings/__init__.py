@@ -20,8 +20,10 @@ from fleetwire.settings.sections import (
     BrokerSettings,
     ClientSettings,
     IngestSettings,
+    ProxySettings,
     Settings,
     StoreSettings,
+    TLSSettings,
 )
 
 __all__ = [
@@ -34,8 +36,10 @@ __all__ = [
     "BrokerSettings",
     "ClientSettings",
     "IngestSettings",
+    "ProxySettings",
     "Settings",
     "StoreSettings",
+    "TLSSettings",
     "is_loopback",
     "load",
     "reachable_at",

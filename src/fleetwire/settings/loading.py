@@ -53,6 +53,7 @@ def load(
     values["data_dir"] = data_dir
     values.setdefault("store.url", f"sqlite:///{data_dir / 'fleetwire.db'}")
     settings = _assemble(chosen, environment)
+    _check_tls(settings)
     _check_ports(settings)
     return settings
 
@@ -150,11 +151,34 @@ def _assemble(chosen: _Chosen, environment: dict[str, str]) -> Settings:
     )
 
 
+def _check_tls(settings: Settings) -> None:
+    tls = settings.tls
+    if tls.certificate is not None and tls.key is None:
+        raise SettingsError("tls.certificate is set, but no key for it: set FLEETWIRE_TLS_KEY")
+    if tls.certificate is None:
+        for name in ("mqtt_tls_port", "mqtt_wss_port", "tls.key", "tls.client_ca"):
+            section, _, last = name.rpartition(".")
+            value = getattr(tls if section else settings, last)
+            if name in settings.sources and value is not None:
+                raise SettingsError(
+                    f"{name} ({settings.sources[name]}) is set, but there is no certificate: "
+                    "set FLEETWIRE_TLS_CERTIFICATE and FLEETWIRE_TLS_KEY"
+                )
+    if tls.client_ca is None and "tls.client_certificate" in settings.sources:
+        raise SettingsError(
+            f"tls.client_certificate ({settings.sources['tls.client_certificate']}) is set, but "
+            "not who signs clients' certificates: set FLEETWIRE_TLS_CLIENT_CA"
+        )
+
+
 def _check_ports(settings: Settings) -> None:
     # Two apps may share a port; nobody shares the broker's. HTTP may be shared with apps too.
     http = {f"the port of {app}": port for app, port in settings.app_ports.items()}
     http["http_port"] = settings.http_port
     mqtt = {"mqtt_port": settings.mqtt_port, "mqtt_ws_port": settings.mqtt_ws_port}
+    if settings.tls.certificate is not None:
+        mqtt["mqtt_tls_port"] = settings.mqtt_tls_port or 0
+        mqtt["mqtt_wss_port"] = settings.mqtt_wss_port or 0
     for name, port in mqtt.items():
         for other, taken in (http | mqtt).items():
             if port and port == taken and name != other:

@@ -10,10 +10,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from fleetwire.settings import values as v
-from fleetwire.settings.places import DEFAULT_MQTT_PORT, BrokerAddress
+from fleetwire.settings.places import (
+    DEFAULT_MQTT_PORT,
+    DEFAULT_MQTTS_PORT,
+    BrokerAddress,
+    is_loopback,
+)
 from fleetwire.settings.values import Parse
 
 PREFIX = "FLEETWIRE_"
@@ -62,11 +67,31 @@ class BrokerSettings:
     write_high_bytes: int = setting(MIB, v.number(16 * KIB, 64 * MIB))
     queue_messages: int = setting(10_000, v.number(1, 1_000_000))
     queue_bytes: int = setting(16 * MIB, v.number(KIB, 1024 * MIB))
+    queue_policy: str = setting("reject_new", v.one_of("reject_new", "drop_oldest"))
     retained_messages: int = setting(100_000, v.number(0, 10_000_000))
+    retained_bytes: int = setting(256 * MIB, v.number(KIB, 64 * 1024 * MIB))
+    sessions: int = setting(1_000_000, v.number(1, 10_000_000))
     session_expiry_s: int = setting(7 * DAY_S, v.number(0, 0xFFFFFFFF))
     subscriptions: int = setting(1_000, v.number(1, 100_000))
     topic_levels: int = setting(32, v.number(1, 128))
+    topic_bytes: int = setting(65_535, v.number(1, 65_535))
     window: int = setting(1_000, v.number(1, 65_535))
+    denied_publish: str = setting("acknowledge", v.one_of("acknowledge", "disconnect"))
+    sys_interval_s: int = setting(10, v.number(0, 3600))
+    max_payload_bytes: int = setting(0, v.number(0, 268_435_455))
+    messages_per_s: int = setting(0, v.number(0, 1_000_000))
+    bytes_per_s: int = setting(0, v.number(0, 1024 * MIB))
+    burst_s: int = setting(5, v.number(1, 3600))
+    opening_connections: int = setting(20_000, v.number(0, 1_000_000))
+    connections_per_address: int = setting(0, v.number(0, 1_000_000))
+    connections_per_identity: int = setting(0, v.number(0, 1_000_000))
+    connects_per_s: int = setting(0, v.number(0, 1_000_000))
+    connects_per_s_per_address: int = setting(0, v.number(0, 1_000_000))
+    ban_client_connects: int = setting(120, v.number(0, 1_000_000))
+    ban_address_connects: int = setting(0, v.number(0, 1_000_000))
+    ban_window_s: int = setting(60, v.number(1, 86_400))
+    ban_first_s: int = setting(60, v.number(1, 86_400))
+    ban_longest_s: int = setting(3600, v.number(1, 7 * DAY_S))
 
 
 @dataclass(frozen=True)
@@ -100,6 +125,41 @@ class AuthSettings:
 
 
 @dataclass(frozen=True)
+class TLSSettings:
+    """The server's certificate, and who may connect over TLS. Files are PEM."""
+
+    certificate: Path | None = setting(None, v.folder_or_file)  # noqa: RUF009  # it is a field()
+    key: Path | None = setting(None, v.folder_or_file)  # noqa: RUF009  # as above
+    client_ca: Path | None = setting(None, v.folder_or_file)  # noqa: RUF009  # as above
+    client_certificate: Literal["optional", "required"] = setting(
+        "required", v.one_of("optional", "required")
+    )
+    min_version: Literal["1.2", "1.3"] = setting("1.2", v.one_of("1.2", "1.3"))
+    # What a client certificate says of who a client is: nothing, the device that its fingerprint is
+    # bound to, or else the device of its common name.
+    identity: Literal["off", "fingerprint", "common_name"] = setting(
+        "fingerprint", v.one_of("off", "fingerprint", "common_name")
+    )
+
+
+@dataclass(frozen=True)
+class ProxySettings:
+    """Proxies in front of the MQTT listeners that say in a PROXY header who is behind them."""
+
+    protocol: Literal["off", "v1", "v2", "both"] = setting(
+        "off", v.one_of("off", "v1", "v2", "both")
+    )
+    listeners: tuple[str, ...] = setting(("tcp", "tls", "ws", "wss"), v.some_of(*v.LISTENERS))
+    trusted: tuple[str, ...] = setting(
+        ("127.0.0.0/8", "::1/128"), v.networks, variable="FLEETWIRE_PROXY_FROM"
+    )
+
+    def is_on(self, listener: str) -> bool:
+        """Say whether connections of this listener begin with a PROXY header."""
+        return self.protocol != "off" and listener in self.listeners
+
+
+@dataclass(frozen=True)
 class ClientSettings:
     """What the command line sends to a server's HTTP interface."""
 
@@ -119,6 +179,13 @@ class Settings:
     http_port: int = setting(8000, v.port_number)
     mqtt_port: int = setting(DEFAULT_MQTT_PORT, v.port_number)
     mqtt_ws_port: int = setting(9001, v.port_number)
+    # Where these two, which do not encrypt, listen instead of `bind`.
+    mqtt_plain_bind: str | None = setting(None, v.address)
+    mqtt_tls_port: int | None = setting(DEFAULT_MQTTS_PORT, v.port_or_off)  # with a certificate
+    mqtt_wss_port: int | None = setting(None, v.port_or_off)
+    mqtt_unix: Path | None = setting(None, v.folder_or_file)  # noqa: RUF009  # as above
+    mqtt_unix_mode: str = setting("660", v.file_mode)
+    anonymous: tuple[str, ...] = setting(("auto",), v.anonymous)
     apps: tuple[str, ...] | None = setting(None, v.names)
     app_ports: Mapping[str, int] = setting({}, v.ports_by_app)
     demo: bool = setting(False, v.flag)
@@ -141,6 +208,8 @@ class Settings:
     store: StoreSettings = field(default_factory=StoreSettings)
     auth: AuthSettings = field(default_factory=AuthSettings)
     client: ClientSettings = field(default_factory=ClientSettings)
+    tls: TLSSettings = field(default_factory=TLSSettings)
+    proxy: ProxySettings = field(default_factory=ProxySettings)
 
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     sources: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -149,6 +218,23 @@ class Settings:
     def external_broker(self) -> BrokerAddress | None:
         """The broker that MQTT_BROKER_URL names."""
         return None if self.mqtt_broker_url is None else BrokerAddress.of(self.mqtt_broker_url)
+
+    def bind_of(self, listener: str) -> str:
+        """Return the address of an MQTT listener: tcp, tls, ws or wss."""
+        plain = self.mqtt_plain_bind
+        return plain if plain is not None and listener in ("tcp", "ws") else self.bind
+
+    def is_anonymous_allowed(self, listener: str) -> bool:
+        """Say whether clients without credentials are let in by an MQTT listener.
+
+        `auto` lets them in where only this machine can come in. What a proxy brings comes from
+        elsewhere.
+        """
+        if self.anonymous != ("auto",):
+            return listener in self.anonymous
+        if self.proxy.is_on(listener):
+            return False
+        return listener == "unix" or is_loopback(self.bind_of(listener))
 
     def shown(self) -> Iterator[tuple[str, str, str]]:
         """Yield (dotted name, value as text with secrets masked, source) of every setting."""
@@ -164,6 +250,8 @@ SECTIONS: Mapping[str, type] = {
     "store": StoreSettings,
     "auth": AuthSettings,
     "client": ClientSettings,
+    "tls": TLSSettings,
+    "proxy": ProxySettings,
 }
 
 

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 MIN_SECRET_CHARS = 32  # HS256 wants a key as long as its hash (RFC 7518 §3.2)
 
+LISTENERS = ("tcp", "tls", "ws", "wss", "unix")
+
 Parse = Callable[[object], Any]
 
 
@@ -57,6 +59,25 @@ def number(low: int, high: int) -> Parse:
 port_number = number(0, 65_535)
 
 
+def port_or_off(value: object) -> int | None:
+    """A port, or `off`."""
+    if str(value).strip().lower() == "off":
+        return None
+    try:
+        port: int = port_number(value)
+    except ValueError as error:
+        raise ValueError(f"{error}, or off") from None
+    return port
+
+
+def file_mode(value: object) -> str:
+    """Who may read and write a file, in the digits of chmod."""
+    text = str(value).strip()
+    if isinstance(value, bool) or not re.fullmatch(r"0?[0-7]{3}", text, re.ASCII):
+        raise ValueError("must be three digits as for chmod, such as 660")
+    return text[-3:]
+
+
 def one_of(*words: str) -> Parse:
     """One of these words, in lower case."""
 
@@ -90,6 +111,45 @@ def names(value: object) -> tuple[str, ...]:
     if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
         raise ValueError("must be names with commas between them, such as medical")
     return tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
+
+
+def some_of(*words: str) -> Parse:
+    """Some of these words, with commas between them, or a list."""
+
+    def parse(value: object) -> tuple[str, ...]:
+        try:
+            chosen = tuple(name.lower() for name in names(value))
+        except ValueError:
+            chosen = ()
+        if not chosen or not set(chosen) <= set(words):
+            raise ValueError(f"must be some of {', '.join(words)}, with commas between them")
+        return chosen
+
+    return parse
+
+
+def anonymous(value: object) -> tuple[str, ...]:
+    """`auto`, `never`, or the listeners that let in clients without credentials."""
+    try:
+        chosen: tuple[str, ...] = some_of("auto", "never", *LISTENERS)(value)
+    except ValueError:
+        chosen = ()
+    if not chosen or (len(chosen) > 1 and not set(chosen) <= set(LISTENERS)):
+        raise ValueError(
+            f"must be auto, never, or some of {', '.join(LISTENERS)} with commas between them"
+        )
+    return chosen
+
+
+def networks(value: object) -> tuple[str, ...]:
+    """Addresses and networks with commas between them, or a list."""
+    try:
+        found = tuple(str(ipaddress.ip_network(name)) for name in names(value))
+    except ValueError:
+        found = ()
+    if not found:
+        raise ValueError("must be addresses or networks such as 10.0.0.5,192.168.0.0/24")
+    return found
 
 
 def ports_by_app(value: object) -> dict[str, int]:

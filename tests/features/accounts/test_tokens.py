@@ -169,6 +169,16 @@ async def test_a_token_ends_at_a_time_that_is_one(people: People, exp: Any) -> N
     assert await refused(people.accounts, token)
 
 
+@pytest.mark.parametrize("exp", [1e300, 10**400])
+async def test_a_token_of_somebody_else_may_live_long_but_not_past_all_clocks(
+    people: People, exp: float
+) -> None:
+    await people.add("ann")
+    token = shared(people, exp=exp)
+    _, expires_at = await people.accounts.identify(token, HERE)
+    assert expires_at == 253_402_300_799_000_000
+
+
 async def test_a_token_without_an_end_is_refused(people: People) -> None:
     await people.add("ann")
     assert "exp" in await refused(people.accounts, shared(people, exp=None))

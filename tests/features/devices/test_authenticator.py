@@ -1,6 +1,7 @@
 """CONNECT, decided from memory."""
 
 import pytest
+from structlog.testing import capture_logs
 
 from fleetwire.features.devices.authenticator import DeviceAuthenticator
 from fleetwire.net.authenticator import Offer, RefusedError
@@ -106,3 +107,18 @@ async def test_last_use_is_stored_for_all_at_once_and_survives_an_absent_databas
     await door.flush()
     (record,) = await rooms.devices.credentials(caller(), "demo", "d")
     assert record.last_used_at == rooms.clock()
+
+
+async def test_rights_name_the_client_and_one_that_cannot_be_filled_is_withheld(
+    rooms: Rooms, door: DeviceAuthenticator
+) -> None:
+    rooms.apps["demo"].publishes[:] = ["c/{client_id}/{role}", "o/{organization}/{device_id}"]
+    _, credential = await rooms.devices.register(caller(), "demo", "d", "meter")
+    grant = await door.authenticate(offer("d", credential.password))
+    assert grant.publish == ["c/c/device", "o/1/d"]
+    hostile = Offer("+", "d", credential.password.encode(), "10.0.0.1:5", False)
+    with capture_logs() as lines:
+        assert (await door.authenticate(hostile)).publish == ["o/1/d"]
+    (line,) = lines
+    assert (line["event"], line["identity"]) == ("right withheld", "device:demo/d")
+    assert "client_id contains" in line["reason"]

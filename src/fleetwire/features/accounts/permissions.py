@@ -7,12 +7,15 @@ from typing import Final
 OWNER: Final = "owner"
 
 _VIEWER = frozenset({"device.read", "telemetry.read", "message.read", "organization.read"})
-_OPERATOR = _VIEWER | {"command.send", "message.publish", "quarantine.read"}
+_OPERATOR = _VIEWER | {"broker.read", "command.send", "message.publish", "quarantine.read"}
 _ADMINISTRATOR = _OPERATOR | {
+    "broker.write",
     "device.write",
     "quarantine.write",
     "audit.read",
     "account.manage",
+    "key.read",
+    "key.write",
     "organization.write",
 }
 

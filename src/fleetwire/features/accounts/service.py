@@ -50,6 +50,7 @@ from fleetwire.features.organizations.repository import (
 from fleetwire.features.paging import check_limit, decode_cursor, encode_cursor
 from fleetwire.kit import instants
 from fleetwire.kit.services import Caller, Page
+from fleetwire.net.clients import Downlink
 from fleetwire.store.database import Database, Transaction
 
 MANAGE = "account.manage"
@@ -70,7 +71,10 @@ class Tokens(msgspec.Struct):
 
 
 class Accounts:
-    """Signs people in and manages their accounts. `bootstrap()` comes first."""
+    """Signs people in and manages their accounts. `bootstrap()` comes first.
+
+    A closed account, or one of another role, loses its connections on `downlink`.
+    """
 
     def __init__(
         self,
@@ -79,12 +83,14 @@ class Accounts:
         audit: SqlAudit,
         *,
         jwks_url: str | None = None,
+        downlink: Downlink | None = None,
         clock: Callable[[], int] = instants.now,
         throttle: Throttle | None = None,
         passwords: Passwords | None = None,
     ) -> None:
         self._db = db
         self._audit = audit
+        self._downlink = downlink
         self._clock = clock
         self._directory = Directory()
         self._passwords = Passwords() if passwords is None else passwords
@@ -251,6 +257,13 @@ class Accounts:
 
         Raises UnauthenticatedError; ForbiddenError if a genuine token names nobody we know.
         """
+        return (await self.identify(token, remote))[0]
+
+    async def identify(self, token: str, remote: str) -> tuple[Caller, int]:
+        """Return whom an access token speaks of, and when it expires (microseconds UTC).
+
+        Raises as `authenticate_token`.
+        """
         claims = await self._access_tokens.verify(token)
         if claims.account_id is not None:
             account = self._directory.find(claims.account_id)
@@ -266,7 +279,7 @@ class Accounts:
             )
         if not account.is_active:
             raise UnauthenticatedError("This account is closed.")
-        return _caller(account, remote)
+        return _caller(account, remote), claims.expires_at
 
     # --- managing ---
 
@@ -371,7 +384,13 @@ class Accounts:
             _check_an_owner_is_left(tx, caller.organization_id)
             if hashed is not None or is_active is False:
                 repository.revoke_account(tx, account_id, self._clock())
-            tx.after_commit(lambda: self._directory.change(account_id, **changes))
+
+            def after() -> None:
+                self._directory.change(account_id, **changes)
+                if self._downlink is not None and (is_active is False or role is not None):
+                    self._downlink.disconnect_identity(f"account:{account_id}", "account changed")
+
+            tx.after_commit(after)
             detail = changes | ({"password": "changed"} if hashed is not None else {})
             self._audit.record_in(
                 tx, caller, "account.changed", f"account:{account_id}", detail=detail

@@ -20,6 +20,7 @@ from fleetwire.features.accounts.keys import KeySet
 
 ACCESS_LIFE_S = 3600
 REFRESH_LIFE_S = 30 * 24 * 3600
+LATEST_S = 253_402_300_799  # the end of the year 9999; others' tokens may say any number
 NOT_BEFORE_LEEWAY_S = 30  # other issuers' clocks are ahead of ours now and then
 
 _ISSUER = "fleetwire"
@@ -38,11 +39,15 @@ _CHECKS: Any = {
 
 
 class Claims(msgspec.Struct):
-    """Whom a token speaks of: one of our accounts by key, or somebody by e-mail or user name."""
+    """Whom a token speaks of: one of our accounts by key, or somebody by e-mail or user name.
+
+    `expires_at` is in microseconds UTC.
+    """
 
     account_id: int | None
     email: str
     username: str
+    expires_at: int
 
 
 class AccessTokens:
@@ -104,15 +109,18 @@ class AccessTokens:
 
 def _instant(claims: dict[str, Any], name: str) -> float:
     value = claims[name]
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value  # which may be too large for a float
+    if not isinstance(value, float) or not math.isfinite(value):
         raise UnauthenticatedError(f"The access token's {name} is not a number of seconds.")
     return value
 
 
 def _claims(claims: dict[str, Any], *, may_name_ours: bool) -> Claims:
     user_id = claims.get("user_id")
+    expires_at = int(min(_instant(claims, "exp"), LATEST_S) * 1_000_000)
     if may_name_ours and claims.get("iss") == _ISSUER and type(user_id) is int:
-        return Claims(user_id, "", "")
+        return Claims(user_id, "", "", expires_at)
     if claims.get("email_verified") is False:
         raise UnauthenticatedError("The access token's e-mail address is not verified.")
     email = claims.get("email", claims.get("sub"))
@@ -121,6 +129,7 @@ def _claims(claims: dict[str, Any], *, may_name_ours: bool) -> Claims:
         None,
         email if isinstance(email, str) and "@" in email else "",
         username if isinstance(username, str) else "",
+        expires_at,
     )
 
 

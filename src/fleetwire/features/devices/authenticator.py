@@ -1,29 +1,29 @@
-"""DeviceAuthenticator: a CONNECT is decided from memory."""
+"""DeviceAuthenticator: a device's CONNECT is decided from memory."""
 
-import asyncio
-import re
 from collections.abc import Callable, Mapping
 from hashlib import sha256
+from typing import Final
 
-import structlog
 from sqlalchemy import bindparam, update
 
 from fleetwire.broker.grants import Grant
 from fleetwire.errors import StoreUnavailableError
-from fleetwire.features.devices.registry import Registry
+from fleetwire.features.devices.registry import KnownCredential, Registry
+from fleetwire.features.devices.scram import ScramExchange
 from fleetwire.features.devices.tables import device_credentials
 from fleetwire.kit import instants
 from fleetwire.kit.app import App
-from fleetwire.net.authenticator import Authenticator, Offer, RefusedError
+from fleetwire.kit.device import Device
+from fleetwire.net.authenticator import Authenticator, Exchange, Offer, RefusedError
+from fleetwire.net.rights import granted
+from fleetwire.protocol.constants import BAD_USER_NAME_OR_PASSWORD, NOT_AUTHORIZED
+from fleetwire.protocol.scram import METHOD
 from fleetwire.store.database import Database
 
-log = structlog.get_logger("fleetwire.devices")
-
-BAD_USER_NAME_OR_PASSWORD = 0x86
-NOT_AUTHORIZED = 0x87
-FLUSH_S = 5.0  # how late `last_used_at` may be; a fleet that reconnects costs one transaction
-
-_PLACE = re.compile(r"\{(\w+)\}")
+# What a client certificate says of who a client is.
+NOTHING: Final = "off"
+FINGERPRINT: Final = "fingerprint"  # it may be bound to a device
+COMMON_NAME: Final = "common_name"  # or else its subject's common name is the device_id
 
 _used = (
     update(device_credentials)
@@ -33,7 +33,11 @@ _used = (
 
 
 class DeviceAuthenticator(Authenticator):
-    """Knows devices by user name (their device_id) and password (a token)."""
+    """Knows devices by user name (their device_id) and token, sent or proved, or by certificate.
+
+    `secret` is the server's own, any bytes that stay the same. A password decides before a
+    certificate does; with neither a client is anonymous, where its listener allows that.
+    """
 
     def __init__(
         self,
@@ -41,52 +45,108 @@ class DeviceAuthenticator(Authenticator):
         apps: Mapping[str, App],
         db: Database,
         clock: Callable[[], int] = instants.now,
+        *,
+        secret: bytes = b"",
+        tls_identity: str = FINGERPRINT,
     ) -> None:
         self._registry = registry
         self._apps = apps
         self._db = db
         self._clock = clock
+        self._secret = secret
+        self._tls_identity = tls_identity
         self._used: dict[int, int] = {}  # credential → when; bounded by how many there are
 
     async def authenticate(self, offer: Offer) -> Grant:
+        if offer.password is None and offer.certificate and self._tls_identity != NOTHING:
+            grant = self._by_certificate(offer)
+            if grant is not None:
+                return grant
+            if not offer.anonymous_allowed or offer.username is not None:
+                raise RefusedError("this client certificate is no device's", NOT_AUTHORIZED)
         if offer.username is None and offer.password is None:
             if offer.anonymous_allowed:
-                return Grant("anonymous", ["#"], ["#"], anonymous=True)
+                return Grant("anonymous", ["#"], ["#", "$SYS/#"], anonymous=True)
             raise RefusedError("credentials are required on this listener", NOT_AUTHORIZED)
         # The token's hash finds the credential, and so the app: one device_id may exist in several.
         # What a timing could tell is the hash of a guess, which tells nothing of a token.
         credential = self._registry.credential(sha256(offer.password or b"").hexdigest())
         if credential is None or credential.device.device_id != offer.username:
             raise RefusedError("wrong user name or password", BAD_USER_NAME_OR_PASSWORD)
+        return self._admit(credential, offer)
+
+    def begin(self, method: str, offer: Offer) -> Exchange:
+        if method != METHOD:
+            return super().begin(method, offer)
+        return ScramExchange(
+            self._registry, self._secret, lambda credential: self._admit(credential, offer)
+        )
+
+    def stands(self, grant: Grant) -> bool:
+        if not grant.credential:
+            return True
+        device = self._registry.by_id(grant.device)
+        known = [] if device is None else self._registry.credentials_of(device)
+        return any(each.id == grant.credential and not each.revoked_at for each in known)
+
+    def _by_certificate(self, offer: Offer) -> Grant | None:
+        """Return what the device may do whose certificate this is; None if it is nobody's."""
+        certificate = offer.certificate
+        assert certificate is not None
+        credential = self._registry.certificate(certificate.fingerprint)
+        if credential is not None:
+            _check_name(credential.device, offer)
+            grant = self._admit(credential, offer)
+        elif self._tls_identity == COMMON_NAME and certificate.common_name:
+            devices = self._registry.named(certificate.common_name)
+            if len(devices) > 1:
+                # Which of them it is, only binding the certificate can say.
+                raise RefusedError(
+                    "several apps have a device of the certificate's name", NOT_AUTHORIZED
+                )
+            if not devices:
+                return None
+            _check_name(devices[0], offer)
+            grant = self._grant(devices[0], offer)
+        else:
+            return None
+        ends = certificate.not_after_at
+        grant.expires_at = min(grant.expires_at or ends, ends)
+        return grant
+
+    def _admit(self, credential: KnownCredential, offer: Offer) -> Grant:
+        """Return what a client with this credential may do. Raises RefusedError."""
         now = self._clock()
         if credential.revoked_at:
             raise RefusedError("credential revoked", NOT_AUTHORIZED)
         if credential.expires_at and credential.expires_at <= now:
             raise RefusedError("credential expired", NOT_AUTHORIZED)
-        device = credential.device
+        grant = self._grant(credential.device, offer)
+        grant.credential = credential.id
+        grant.expires_at = credential.expires_at
+        self._used[credential.id] = now
+        return grant
+
+    def _grant(self, device: Device, offer: Offer) -> Grant:
         app = self._apps.get(device.app)
         if app is None:
             raise RefusedError(f"app {device.app!r} is not running here", NOT_AUTHORIZED)
-        self._used[credential.id] = now
+        identity = f"device:{device.app}/{device.device_id}"
+        values = {
+            "device_id": device.device_id,
+            "client_id": offer.client_id,
+            "username": device.device_id,
+            "organization": str(device.organization_id),
+            "role": "device",
+        }
         return Grant(
-            f"device:{device.app}/{device.device_id}",
-            [_filled(template, device.device_id) for template in app.publishes],
-            [_filled(template, device.device_id) for template in app.subscribes],
+            identity,
+            granted(app.publishes, values, identity, offer.remote),
+            granted(app.subscribes, values, identity, offer.remote),
             organization_id=device.organization_id,
             app=device.app,
             device=device.id,
-            credential=credential.id,
-            expires_at=credential.expires_at,
         )
-
-    async def run(self) -> None:
-        """Store when credentials were last used, every few seconds, until cancelled."""
-        while True:
-            await asyncio.sleep(FLUSH_S)
-            try:
-                await self.flush()
-            except StoreUnavailableError as error:
-                log.warning("last use of credentials is not stored yet", reason=str(error))
 
     async def flush(self) -> None:
         """Store when credentials were last used. Raises StoreUnavailableError; nothing is lost."""
@@ -101,6 +161,6 @@ class DeviceAuthenticator(Authenticator):
             raise
 
 
-def _filled(template: str, device_id: str) -> str:
-    """Return the Topic Filter of a template: the device's own name, any name in other places."""
-    return _PLACE.sub(lambda place: device_id if place[1] == "device_id" else "+", template)
+def _check_name(device: Device, offer: Offer) -> None:
+    if offer.username is not None and offer.username != device.device_id:
+        raise RefusedError("the user name is not that of the certificate's device", NOT_AUTHORIZED)

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, status
 
 from fleetwire.features.devices.schemas import (
+    CertificateRequest,
     Change,
     CredentialRecordView,
     CredentialRequest,
@@ -14,6 +15,7 @@ from fleetwire.features.devices.schemas import (
     RegisteredView,
     Registration,
 )
+from fleetwire.features.devices.service import DeviceService
 from fleetwire.kit.http import Asks, service
 from fleetwire.kit.instants import parse
 from fleetwire.kit.services import Devices
@@ -21,6 +23,7 @@ from fleetwire.kit.services import Devices
 router = APIRouter(prefix="/api/v1/devices", tags=["devices"])
 
 TheDevices = Annotated[Devices, service(Devices)]
+TheDeviceService = Annotated[DeviceService, service(DeviceService)]
 
 
 @router.post(
@@ -85,6 +88,22 @@ async def issue_credential(
     expires_at = None if body.expires_at is None else parse(body.expires_at, "expires_at")
     credential = await devices.issue_credential(caller, app, device_id, expires_at=expires_at)
     return CredentialView.of(credential)
+
+
+@router.post(
+    "/{app}/{device_id}/certificates",
+    status_code=status.HTTP_201_CREATED,
+    responses={409: {"description": "The certificate is a device's credential already"}},
+)
+async def bind_certificate(
+    app: str, device_id: str, body: CertificateRequest, caller: Asks, devices: TheDeviceService
+) -> CredentialRecordView:
+    """Let the device sign in with a client certificate. It is revoked as other credentials."""
+    expires_at = None if body.expires_at is None else parse(body.expires_at, "expires_at")
+    record = await devices.bind_certificate(
+        caller, app, device_id, body.fingerprint, expires_at=expires_at
+    )
+    return CredentialRecordView.of(record)
 
 
 @router.get("/{app}/{device_id}/credentials")

@@ -7,30 +7,55 @@ and kept right by the service, after each commit, on the event loop.
 from collections.abc import Iterator
 
 from fleetwire.kit.device import Device
+from fleetwire.protocol.scram import Verifier
 
 
 class KnownCredential:
-    """A credential as CONNECT needs it. `expires_at` and `revoked_at` 0 = never."""
+    """A credential as CONNECT needs it. `expires_at` and `revoked_at` 0 = never.
 
-    __slots__ = ("device", "expires_at", "id", "revoked_at", "token_hash")
+    `verifier` is what SCRAM checks the token with, None if there is none; `fingerprint` is that of
+    a client certificate, "" for a token.
+    """
+
+    __slots__ = (
+        "device",
+        "expires_at",
+        "fingerprint",
+        "id",
+        "revoked_at",
+        "token_hash",
+        "verifier",
+    )
 
     def __init__(
-        self, id: int, device: Device, token_hash: str, expires_at: int = 0, revoked_at: int = 0
+        self,
+        id: int,
+        device: Device,
+        token_hash: str,
+        expires_at: int = 0,
+        revoked_at: int = 0,
+        *,
+        verifier: Verifier | None = None,
+        fingerprint: str = "",
     ) -> None:
         self.id = id
         self.device = device
         self.token_hash = token_hash
         self.expires_at = expires_at
         self.revoked_at = revoked_at
+        self.verifier = verifier
+        self.fingerprint = fingerprint
 
 
 class Registry:
-    """All devices by name and by key, all credentials by the hash of their token."""
+    """All devices by name and by key, all credentials by what they are shown by."""
 
     def __init__(self) -> None:
         self._by_app: dict[str, dict[str, Device]] = {}
         self._by_id: dict[int, Device] = {}
+        self._by_organization: dict[int, int] = {}  # how many
         self._by_hash: dict[str, KnownCredential] = {}
+        self._by_fingerprint: dict[str, KnownCredential] = {}
         self._credentials: dict[int, dict[int, KnownCredential]] = {}  # by device, by credential
 
     def __len__(self) -> int:
@@ -52,14 +77,42 @@ class Registry:
         """Return the credential whose token has this SHA-256, also if expired or revoked."""
         return self._by_hash.get(token_hash)
 
+    def certificate(self, fingerprint: str) -> KnownCredential | None:
+        """Return the credential that is this client certificate, the one bound last."""
+        return self._by_fingerprint.get(fingerprint)
+
+    def named(self, device_id: str) -> list[Device]:
+        """Return the devices of this name, at most one of each app."""
+        found = (devices.get(device_id) for devices in self._by_app.values())
+        return [device for device in found if device is not None]
+
+    def credentials_of(self, device: Device) -> list[KnownCredential]:
+        """Return a device's credentials, oldest first, also if expired or revoked."""
+        return list(self._credentials.get(device.id, {}).values())
+
+    def has_others(self, organization_id: int) -> bool:
+        """Say whether any device, of whichever app, belongs to another organisation."""
+        return self._by_organization.get(organization_id, 0) != len(self._by_id)
+
+    def of_organization(self, app: str, organization_id: int) -> list[Device]:
+        """Return an organisation's devices of an app."""
+        devices = self._by_app.get(app, {}).values()
+        return [device for device in devices if device.organization_id == organization_id]
+
     def add(self, device: Device) -> None:
         """Add a device that was stored."""
         self._by_app.setdefault(device.app, {})[device.device_id] = device
+        if device.id not in self._by_id:
+            organization_id = device.organization_id
+            here = self._by_organization.get(organization_id, 0)
+            self._by_organization[organization_id] = here + 1
         self._by_id[device.id] = device
 
     def add_credential(self, credential: KnownCredential) -> None:
         """Add a credential that was stored."""
         self._by_hash[credential.token_hash] = credential
+        if credential.fingerprint:
+            self._by_fingerprint[credential.fingerprint] = credential
         self._credentials.setdefault(credential.device.id, {})[credential.id] = credential
 
     def revoke(self, device: Device, credential_id: int, at: int) -> None:
@@ -70,7 +123,10 @@ class Registry:
 
     def remove(self, device: Device) -> None:
         """Forget a device and its credentials."""
-        self._by_id.pop(device.id, None)
+        if self._by_id.pop(device.id, None) is not None:
+            self._by_organization[device.organization_id] -= 1
         self._by_app.get(device.app, {}).pop(device.device_id, None)
         for credential in self._credentials.pop(device.id, {}).values():
             self._by_hash.pop(credential.token_hash, None)
+            if self._by_fingerprint.get(credential.fingerprint) is credential:
+                del self._by_fingerprint[credential.fingerprint]

@@ -5,8 +5,14 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, or_, select, update
 
-from fleetwire.features.devices.tables import device_credentials, devices
+from fleetwire.features.devices.tables import (
+    credential_certificates,
+    credential_verifiers,
+    device_credentials,
+    devices,
+)
 from fleetwire.kit.services import CredentialRecord, DeviceRecord
+from fleetwire.protocol.scram import Verifier
 from fleetwire.store.database import Transaction
 
 _columns = (
@@ -26,12 +32,16 @@ _columns = (
     devices.c.created_at,
     devices.c.updated_at,
 )
+_with_certificates = device_credentials.outerjoin(
+    credential_certificates, credential_certificates.c.credential == device_credentials.c.id
+)
 _credential_columns = (
     device_credentials.c.id,
     device_credentials.c.expires_at,
     device_credentials.c.revoked_at,
     device_credentials.c.last_used_at,
     device_credentials.c.created_at,
+    credential_certificates.c.fingerprint,
 )
 
 
@@ -155,7 +165,14 @@ def all_devices(connection: Connection) -> Sequence[Any]:
 
 
 def insert_credential(
-    tx: Transaction, *, device: int, token_hash: str, expires_at: int | None, at: int
+    tx: Transaction,
+    *,
+    device: int,
+    token_hash: str,
+    expires_at: int | None,
+    at: int,
+    verifier: Verifier | None = None,
+    fingerprint: str = "",
 ) -> int:
     """Store a credential and return its key."""
     row = {
@@ -164,7 +181,38 @@ def insert_credential(
         "expires_at": expires_at,
         "created_at": at,
     }
-    return _key(tx.execute(insert(device_credentials).values(row)).inserted_primary_key)
+    id = _key(tx.execute(insert(device_credentials).values(row)).inserted_primary_key)
+    if verifier is not None:
+        stored = {
+            "credential": id,
+            "salt": verifier.salt.hex(),
+            "iterations": verifier.iterations,
+            "stored_key": verifier.stored_key.hex(),
+            "server_key": verifier.server_key.hex(),
+        }
+        tx.execute(insert(credential_verifiers).values(stored))
+    if fingerprint:
+        bound = {"credential": id, "fingerprint": fingerprint}
+        tx.execute(insert(credential_certificates).values(bound))
+    return id
+
+
+def device_of_certificate(tx: Transaction, fingerprint: str, at: int) -> int | None:
+    """Return the key of the device that this certificate is a usable credential of."""
+    query = (
+        select(device_credentials.c.device)
+        .join(
+            credential_certificates, credential_certificates.c.credential == device_credentials.c.id
+        )
+        .where(credential_certificates.c.fingerprint == fingerprint, *_usable(at))
+    )
+    found: int | None = tx.connection.scalar(query.limit(1))
+    return found
+
+
+def _usable(at: int) -> tuple[ColumnElement[bool], ...]:
+    expires_at = device_credentials.c.expires_at
+    return device_credentials.c.revoked_at.is_(None), or_(expires_at.is_(None), expires_at > at)
 
 
 def count_usable_credentials(tx: Transaction, device: int, at: int) -> int:
@@ -173,13 +221,7 @@ def count_usable_credentials(tx: Transaction, device: int, at: int) -> int:
         tx.connection.scalar(
             select(func.count())
             .select_from(device_credentials)
-            .where(
-                device_credentials.c.device == device,
-                device_credentials.c.revoked_at.is_(None),
-                or_(
-                    device_credentials.c.expires_at.is_(None), device_credentials.c.expires_at > at
-                ),
-            )
+            .where(device_credentials.c.device == device, *_usable(at))
         )
         or 0
     )
@@ -189,10 +231,14 @@ def list_credentials(connection: Connection, device: int) -> list[CredentialReco
     """Return a device's credentials, oldest first."""
     rows = connection.execute(
         select(*_credential_columns)
+        .select_from(_with_certificates)
         .where(device_credentials.c.device == device)
         .order_by(device_credentials.c.id)
     )
-    return [CredentialRecord(*row) for row in rows]
+    return [
+        CredentialRecord(*row[:-1], "token" if row[-1] is None else "certificate", row[-1])
+        for row in rows
+    ]
 
 
 def all_credentials(connection: Connection) -> Sequence[Any]:
@@ -204,7 +250,18 @@ def all_credentials(connection: Connection) -> Sequence[Any]:
             device_credentials.c.token_hash,
             device_credentials.c.expires_at,
             device_credentials.c.revoked_at,
+            credential_certificates.c.fingerprint,
+            credential_verifiers.c.salt,
+            credential_verifiers.c.iterations,
+            credential_verifiers.c.stored_key,
+            credential_verifiers.c.server_key,
         )
+        .select_from(
+            _with_certificates.outerjoin(
+                credential_verifiers, credential_verifiers.c.credential == device_credentials.c.id
+            )
+        )
+        .order_by(device_credentials.c.id)
     ).all()
 
 

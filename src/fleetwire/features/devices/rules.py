@@ -13,6 +13,7 @@ MAX_STATUS_CHARS = 32
 MAX_ATTRIBUTES_BYTES = 16 * 1024
 MAX_ATTRIBUTE_NAME_CHARS = 64
 
+_FINGERPRINT = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _ATTRIBUTE_NAME = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
 
 
@@ -30,6 +31,20 @@ def check_device_id(device_id: str) -> None:
         raise InvalidValueError("device_id must not begin with $", field="device_id")
     if not device_id.isprintable():
         raise InvalidValueError("device_id must not contain control characters", field="device_id")
+
+
+def clean_fingerprint(fingerprint: str) -> str:
+    """Return a SHA-256 fingerprint as 64 lower-case digits; colons between them may be there.
+
+    Raises InvalidValueError.
+    """
+    digits = fingerprint.strip().replace(":", "").lower()
+    if _FINGERPRINT.fullmatch(digits) is None:
+        raise InvalidValueError(
+            "fingerprint must be the SHA-256 of the certificate, 64 hexadecimal digits",
+            field="fingerprint",
+        )
+    return digits
 
 
 def check_text(text: str, field: str, max_chars: int) -> None:

@@ -148,10 +148,21 @@ class CredentialRequest(BaseModel):
     expires_at: str | None = Field(None, description="ISO 8601 or epoch; none = never")
 
 
+class CertificateRequest(BaseModel):
+    """A client certificate to be bound to a device."""
+
+    model_config = _examples({"fingerprint": "64 hexadecimal digits", "expires_at": None})
+
+    fingerprint: str = Field(max_length=128, description="SHA-256 of its DER form")
+    expires_at: str | None = Field(None, description="ISO 8601 or epoch; none = the certificate's")
+
+
 class CredentialRecordView(BaseModel):
     """What is known of credentials after they were given out."""
 
     id: int
+    kind: str = Field(description="token or certificate")
+    fingerprint: str | None = Field(description="of a certificate: SHA-256, hexadecimal")
     expires_at: str | None
     revoked_at: str | None
     last_used_at: str | None
@@ -162,6 +173,8 @@ class CredentialRecordView(BaseModel):
         """Return the view of stored credentials."""
         return cls(
             id=record.id,
+            kind=record.kind,
+            fingerprint=record.fingerprint,
             expires_at=_iso(record.expires_at),
             revoked_at=_iso(record.revoked_at),
             last_used_at=_iso(record.last_used_at),

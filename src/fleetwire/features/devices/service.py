@@ -4,6 +4,7 @@ Every change is stored first; memory and live connections follow in the same ord
 commit. Each change leaves an audit record.
 """
 
+import asyncio
 import secrets
 from collections.abc import Collection, Sequence
 from hashlib import sha256
@@ -22,6 +23,7 @@ from fleetwire.features.devices.rules import (
     check_attributes,
     check_device_id,
     check_text,
+    clean_fingerprint,
 )
 from fleetwire.features.paging import check_limit, decode_cursor, encode_cursor
 from fleetwire.kit import instants
@@ -36,9 +38,11 @@ from fleetwire.kit.services import (
     Page,
 )
 from fleetwire.net.clients import Downlink
+from fleetwire.protocol.scram import Verifier, derive
 from fleetwire.store.database import Database, Transaction
 
 TOKEN_BYTES = 32  # 256 random bits: not to be guessed, so a fast hash is enough to store it
+SALT_BYTES = 16
 MAX_CREDENTIALS = 32  # usable ones of one device; enough to roll them over, not to fill memory
 MAX_SEARCH_CHARS = 200
 
@@ -78,7 +82,13 @@ class DeviceService(Devices):
             if device is not None:
                 self._registry.add_credential(
                     KnownCredential(
-                        row.id, device, row.token_hash, row.expires_at or 0, row.revoked_at or 0
+                        row.id,
+                        device,
+                        row.token_hash,
+                        row.expires_at or 0,
+                        row.revoked_at or 0,
+                        verifier=_verifier(row),
+                        fingerprint=row.fingerprint or "",
                     )
                 )
 
@@ -113,6 +123,7 @@ class DeviceService(Devices):
         attributes = {k: v for k, v in (attributes or {}).items() if v is not None}
         check_attributes(attributes)
         token = secrets.token_hex(TOKEN_BYTES)
+        verifier = await self._derive(device_id, token)
 
         def work(tx: Transaction) -> tuple[DeviceRecord, int]:
             at = instants.now()
@@ -135,7 +146,12 @@ class DeviceService(Devices):
                 ) from None
             token_hash = hash_of(token)
             credential_id = repository.insert_credential(
-                tx, device=record.id, token_hash=token_hash, expires_at=None, at=at
+                tx,
+                device=record.id,
+                token_hash=token_hash,
+                expires_at=None,
+                at=at,
+                verifier=verifier,
             )
             device = Device(
                 record.id, app, device_id, caller.organization_id, type, dict(attributes)
@@ -143,7 +159,9 @@ class DeviceService(Devices):
 
             def after() -> None:
                 self._registry.add(device)
-                self._registry.add_credential(KnownCredential(credential_id, device, token_hash))
+                self._registry.add_credential(
+                    KnownCredential(credential_id, device, token_hash, verifier=verifier)
+                )
 
             tx.after_commit(after)
             return record, credential_id
@@ -275,29 +293,107 @@ class DeviceService(Devices):
         if expires_at is not None and expires_at <= instants.now():
             raise InvalidValueError("expires_at must be in the future", field="expires_at")
         token = secrets.token_hex(TOKEN_BYTES)
+        verifier = await self._derive(device_id, token)
 
         def work(tx: Transaction) -> int:
-            at = instants.now()
-            if repository.find_device(tx.connection, device.id) is None:
-                raise _not_found(app, device_id)
-            if repository.count_usable_credentials(tx, device.id, at) >= MAX_CREDENTIALS:
-                raise TooManyError(
-                    f"Device {device_id!r} has {MAX_CREDENTIALS} usable credentials, which is the "
-                    "most; revoke one first."
-                )
-            token_hash = hash_of(token)
-            id = repository.insert_credential(
-                tx, device=device.id, token_hash=token_hash, expires_at=expires_at, at=at
+            return self._add_credential(
+                tx, device, hash_of(token), expires_at, instants.now(), verifier=verifier
             )
-            known = KnownCredential(id, device, token_hash, expires_at or 0)
-            tx.after_commit(lambda: self._registry.add_credential(known))
-            return id
 
         id = await self._db.write(work)
         await self._audit.record(
             caller, "credential.issued", _subject(app, device_id), detail={"credential": id}
         )
         return Credential(id, device_id, token, expires_at)
+
+    async def bind_certificate(
+        self,
+        caller: Caller,
+        app: str,
+        device_id: str,
+        fingerprint: str,
+        *,
+        expires_at: int | None = None,
+    ) -> CredentialRecord:
+        """Make a client certificate a credential of a device; revoked as any other.
+
+        `fingerprint` is the SHA-256 of its DER form. Raises ConflictError if it is a device's.
+        """
+        caller.require(WRITE)
+        device = self._own(caller, app, device_id)
+        fingerprint = clean_fingerprint(fingerprint)
+        if expires_at is not None and expires_at <= instants.now():
+            raise InvalidValueError("expires_at must be in the future", field="expires_at")
+        # No token has this hash: nobody ever sees the random bits that it is made of.
+        token_hash = hash_of(secrets.token_hex(TOKEN_BYTES))
+
+        def work(tx: Transaction) -> CredentialRecord:
+            at = instants.now()
+            if repository.device_of_certificate(tx, fingerprint, at) is not None:
+                raise ConflictError(
+                    "This certificate is a device's credential already.", field="fingerprint"
+                )
+            id = self._add_credential(
+                tx, device, token_hash, expires_at, at, fingerprint=fingerprint
+            )
+            return CredentialRecord(id, expires_at, None, None, at, "certificate", fingerprint)
+
+        record = await self._db.write(work)
+        await self._audit.record(
+            caller,
+            "certificate.bound",
+            _subject(app, device_id),
+            detail={"credential": record.id, "fingerprint": fingerprint},
+        )
+        return record
+
+    def _add_credential(
+        self,
+        tx: Transaction,
+        device: Device,
+        token_hash: str,
+        expires_at: int | None,
+        at: int,
+        *,
+        verifier: Verifier | None = None,
+        fingerprint: str = "",
+    ) -> int:
+        if repository.find_device(tx.connection, device.id) is None:
+            raise _not_found(device.app, device.device_id)
+        if repository.count_usable_credentials(tx, device.id, at) >= MAX_CREDENTIALS:
+            raise TooManyError(
+                f"Device {device.device_id!r} has {MAX_CREDENTIALS} usable credentials, which is "
+                "the most; revoke one first."
+            )
+        id = repository.insert_credential(
+            tx,
+            device=device.id,
+            token_hash=token_hash,
+            expires_at=expires_at,
+            at=at,
+            verifier=verifier,
+            fingerprint=fingerprint,
+        )
+        known = KnownCredential(
+            id, device, token_hash, expires_at or 0, verifier=verifier, fingerprint=fingerprint
+        )
+        tx.after_commit(lambda: self._registry.add_credential(known))
+        return id
+
+    async def _derive(self, device_id: str, token: str) -> Verifier:
+        """Return what SCRAM checks a new token with; milliseconds of work, on another thread.
+
+        All tokens of one user name have the same salt: a server must name it before it can know
+        which of them the client has.
+        """
+        verifiers = [
+            known.verifier
+            for device in self._registry.named(device_id)
+            for known in self._registry.credentials_of(device)
+            if known.verifier is not None
+        ]
+        salt = verifiers[-1].salt if verifiers else secrets.token_bytes(SALT_BYTES)
+        return await asyncio.to_thread(derive, token.encode(), salt)
 
     async def credentials(
         self, caller: Caller, app: str, device_id: str
@@ -353,6 +449,13 @@ class DeviceService(Devices):
 def hash_of(token: str) -> str:
     """Return the form in which a token is stored: SHA-256, hexadecimal."""
     return sha256(token.encode()).hexdigest()
+
+
+def _verifier(row: Any) -> Verifier | None:
+    if row.salt is None:
+        return None
+    salt, stored_key, server_key = map(bytes.fromhex, (row.salt, row.stored_key, row.server_key))
+    return Verifier(salt, row.iterations, stored_key, server_key)
 
 
 def _subject(app: str, device_id: str) -> str:

@@ -1,6 +1,16 @@
 """The tables of devices and their credentials."""
 
-from sqlalchemy import JSON, Boolean, Column, ForeignKey, Index, String, Table, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Table,
+    UniqueConstraint,
+)
 
 from fleetwire.store.metadata import BigKey, Instant, metadata
 
@@ -42,6 +52,38 @@ device_credentials = Table(
     Column("revoked_at", Instant),
     Column("last_used_at", Instant),
     Column("created_at", Instant, nullable=False),
+)
+
+# What a token is proved with without being sent (RFC 5802); tokens of before have none.
+credential_verifiers = Table(
+    "credential_verifiers",
+    metadata,
+    Column(
+        "credential",
+        BigKey,
+        ForeignKey("device_credentials.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("salt", String(64), nullable=False),  # hexadecimal, as are the keys
+    Column("iterations", Integer, nullable=False),
+    Column("stored_key", String(64), nullable=False),
+    Column("server_key", String(64), nullable=False),
+)
+
+# A credential that is a client certificate. The token_hash of its credential is of no token.
+credential_certificates = Table(
+    "credential_certificates",
+    metadata,
+    Column(
+        "credential",
+        BigKey,
+        ForeignKey("device_credentials.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    # SHA-256 of DER, hexadecimal. Not unique: one that was revoked may be bound again.
+    Column("fingerprint", String(64), nullable=False, index=True),
 )
 
 device_events = Table(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import msgspec
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from fleetwire.features.organizations.tables import members, organizations
 from fleetwire.store.database import Transaction
@@ -31,6 +31,11 @@ def insert_organization(tx: Transaction, name: str, at: int) -> int:
     key = tx.execute(insert(organizations).values(row)).inserted_primary_key
     assert key is not None
     return int(key[0])
+
+
+def count_organizations(connection: Connection) -> int:
+    """Return how many organisations share this server."""
+    return connection.scalar(select(func.count()).select_from(organizations)) or 0
 
 
 def find_organization(connection: Connection, id: int) -> Organization | None:

@@ -7,9 +7,10 @@ from importlib.metadata import version
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
-from fleetwire.features.accounts import endpoints as accounts
+from fleetwire.features.accounts import api_key_endpoints as api_keys, endpoints as accounts
 from fleetwire.features.alarms import endpoints as alarms
 from fleetwire.features.audit import endpoints as audit
+from fleetwire.features.broker import endpoints as broker
 from fleetwire.features.commands import endpoints as commands
 from fleetwire.features.devices import endpoints as devices
 from fleetwire.features.organizations import endpoints as organizations
@@ -22,6 +23,7 @@ def platform_routers() -> list[APIRouter]:
     return [
         accounts.login_router,
         accounts.router,
+        api_keys.router,
         organizations.router,
         devices.router,
         telemetry.router,
@@ -29,6 +31,7 @@ def platform_routers() -> list[APIRouter]:
         quarantine.router,
         alarms.router,
         audit.router,
+        broker.router,
     ]
 
 

@@ -1,0 +1,1 @@
+"""How fast, how late and how completely messages go from client to client."""

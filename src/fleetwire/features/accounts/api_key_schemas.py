@@ -1,0 +1,102 @@
+"""Keys of services as HTTP takes and shows them."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from fleetwire.features.accounts.api_key_repository import ApiKey
+from fleetwire.features.accounts.api_keys import MAX_NAME_CHARS, MAX_RIGHTS, NewApiKey
+from fleetwire.kit.instants import iso
+
+_KEY: dict[str, Any] = {
+    "id": 3,
+    "name": "exporter",
+    "kind": "service",
+    "publish": [],
+    "subscribe": ["devices/+/data"],
+    "expires_at": "2027-01-31T00:00:00.000Z",
+    "revoked_at": None,
+    "last_used_at": None,
+    "created_at": "2026-01-31T12:00:00.000Z",
+    "created_by": "account:1",
+}
+_PLACES = (
+    "Topic Filters; {client_id} {username} {organization} {role} stand for the client that connects"
+)
+
+
+class ApiKeyRequest(BaseModel):
+    """A key to be made."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {k: _KEY[k] for k in ("name", "publish", "subscribe", "expires_at")},
+            ]
+        }
+    )
+
+    name: str = Field(min_length=1, max_length=MAX_NAME_CHARS)
+    publish: list[str] = Field([], max_length=MAX_RIGHTS, description=_PLACES)
+    subscribe: list[str] = Field([], max_length=MAX_RIGHTS, description=_PLACES)
+    expires_at: str | None = Field(None, description="ISO 8601 or epoch; none = never")
+
+
+class ApiKeyView(BaseModel):
+    """A key, without its token."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_KEY]})
+
+    id: int
+    name: str
+    kind: str
+    publish: list[str]
+    subscribe: list[str]
+    expires_at: str | None
+    revoked_at: str | None
+    last_used_at: str | None
+    created_at: str
+    created_by: str
+
+    @classmethod
+    def of(cls, key: ApiKey) -> "ApiKeyView":
+        """Return the view of a key."""
+        return cls(
+            id=key.id,
+            name=key.name,
+            kind=key.kind,
+            publish=key.publish,
+            subscribe=key.subscribe,
+            expires_at=_iso(key.expires_at),
+            revoked_at=_iso(key.revoked_at),
+            last_used_at=_iso(key.last_used_at),
+            created_at=iso(key.created_at),
+            created_by=key.created_by,
+        )
+
+
+class NewApiKeyView(BaseModel):
+    """A new key. Send the token as the MQTT password; it is shown here and never again."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"key": _KEY, "token": "fwk_ and 43 characters"}]}
+    )
+
+    key: ApiKeyView
+    token: str
+
+    @classmethod
+    def of(cls, made: NewApiKey) -> "NewApiKeyView":
+        """Return the view of a new key."""
+        return cls(key=ApiKeyView.of(made.key), token=made.token)
+
+
+class ApiKeyPage(BaseModel):
+    """One page of keys, in the order they were made."""
+
+    items: list[ApiKeyView]
+    next_cursor: str | None = None
+
+
+def _iso(at: int | None) -> str | None:
+    return None if at is None else iso(at)

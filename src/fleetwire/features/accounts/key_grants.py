@@ -1,0 +1,50 @@
+"""KeyGrants: what a client that shows the key of a service may do."""
+
+from collections.abc import Callable
+
+from fleetwire.broker.grants import Grant
+from fleetwire.features.accounts.api_keys import PREFIX, ApiKeys, identity_of
+from fleetwire.kit import instants
+from fleetwire.net.authenticator import Offer, RefusedError
+from fleetwire.net.rights import granted
+from fleetwire.protocol.constants import BAD_USER_NAME_OR_PASSWORD, NOT_AUTHORIZED
+
+_PREFIX = PREFIX.encode()
+
+
+class KeyGrants:
+    """Decides from memory."""
+
+    def __init__(self, keys: ApiKeys, clock: Callable[[], int] = instants.now) -> None:
+        self._keys = keys
+        self._clock = clock
+
+    def is_for(self, offer: Offer) -> bool:
+        """Say whether the password looks like the token of a key."""
+        return offer.password is not None and offer.password.startswith(_PREFIX)
+
+    def grant(self, offer: Offer) -> Grant:
+        """Return what the client may do. Raises RefusedError."""
+        key = self._keys.find(offer.password or b"")
+        if key is None:
+            raise RefusedError("wrong user name or password", BAD_USER_NAME_OR_PASSWORD)
+        if key.revoked_at is not None:
+            raise RefusedError("key revoked", NOT_AUTHORIZED)
+        if key.expires_at is not None and key.expires_at <= self._clock():
+            raise RefusedError("key expired", NOT_AUTHORIZED)
+        identity = identity_of(key)
+        values = {
+            "client_id": offer.client_id,
+            "username": offer.username or "",
+            "organization": str(key.organization_id),
+            "role": key.kind,
+        }
+        grant = Grant(
+            identity,
+            granted(key.publish, values, identity, offer.remote),
+            granted(key.subscribe, values, identity, offer.remote),
+            organization_id=key.organization_id,
+            expires_at=key.expires_at or 0,
+        )
+        self._keys.note_used(key)
+        return grant
