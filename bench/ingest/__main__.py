@@ -11,8 +11,9 @@ from rich.console import Console
 from bench import mosquitto
 from bench.generator import LoadError, build, pinned
 from bench.ingest import report
+from bench.ingest.disk import flush_ms, paced_writes
 from bench.ingest.load import Publishers
-from bench.ingest.plan import QUICK, Kept, Outcome, Plan, carry_out, compare, flush_ms
+from bench.ingest.plan import QUICK, Kept, Outcome, Plan, carry_out, compare
 from tests.house import House, HouseError, Login
 
 BUILD_FOLDER = Path(__file__).resolve().parent.parent.parent / "build"
@@ -42,7 +43,10 @@ def _measure(console: Console, plan: Plan, folder: Path, arguments: argparse.Nam
     console.print(f"One durable write of 4 KiB takes {flush_ms(folder):.2f} ms here.")
 
     profile = folder / "profile" if arguments.profile else None
+    # Before and after, since the disk has good and bad minutes: the server's come in between.
+    disk = [paced_writes(folder, plan.rate, plan.seconds / 2)]
     ours, kept = _measure_fleetwire(plan, folder, server_cores, load_cores, profile)
+    disk.append(paced_writes(folder, plan.rate, plan.seconds / 2))
     peer: Outcome | None = None
     peer_name = "Mosquitto (left out)"
     program = mosquitto.find()
@@ -57,9 +61,10 @@ def _measure(console: Console, plan: Plan, folder: Path, arguments: argparse.Nam
         console.print("Under the profiler everything is several times slower.")
         report.print_profile(console, profile)
     report.print_table(console, plan, ours, peer, peer_name)
+    report.print_disk(console, plan, disk)
     report.print_completeness(console, kept)
     if arguments.json:
-        sys.stdout.write(report.as_json(plan, ours, peer, peer_name, kept) + "\n")
+        sys.stdout.write(report.as_json(plan, ours, peer, peer_name, kept, disk) + "\n")
     return 0 if all(load.complete for load in kept) else 1
 
 

@@ -1,9 +1,6 @@
 """What is measured, and how it is checked against what the database holds."""
 
-import os
-import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from bench.generator import Connected
 from bench.ingest.load import Published, Publishers
@@ -102,17 +99,3 @@ def compare(house: House, load: str, published: Published) -> Kept:
         lost=max(0, published.acknowledged - messages),
         duplicated=rows - messages + max(0, messages - published.sent),
     )
-
-
-def flush_ms(folder: Path, times: int = 40) -> float:
-    """Return how long this folder's disk takes for one small durable write (the median)."""
-    path = folder / "flush"
-    took = []
-    with path.open("wb", buffering=0) as file:
-        for _ in range(times):
-            started = time.perf_counter()
-            file.write(bytes(4096))
-            os.fdatasync(file.fileno())
-            took.append(time.perf_counter() - started)
-    path.unlink()
-    return sorted(took)[times // 2] * 1000

@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from bench.ingest.disk import Paced
 from bench.ingest.plan import Kept, Outcome, Plan
 
 MEBIBYTE = 1024 * 1024
@@ -51,6 +52,16 @@ def print_table(
         console.print("The generator was the bottleneck: the server can do more than this.")
 
 
+def print_disk(console: Console, plan: Plan, disk: list[Paced]) -> None:
+    """Say what this disk alone does at the steady load's pace: nobody can acknowledge sooner."""
+    for when, paced in zip(("before", "after"), disk, strict=True):
+        console.print(
+            f"The disk alone {when}, one durable write a message at {plan.rate:,}/s: "
+            f"p50 {paced.p50_ms:.2f} ms, p99 {paced.p99_ms:.2f} ms, "
+            f"longest {paced.longest_ms:.1f} ms"
+        )
+
+
 def print_completeness(console: Console, kept: list[Kept]) -> None:
     """Say for each load whether what was acknowledged is what is stored."""
     for load in kept:
@@ -62,7 +73,12 @@ def print_completeness(console: Console, kept: list[Kept]) -> None:
 
 
 def as_json(
-    plan: Plan, ours: Outcome, peer: Outcome | None, peer_name: str, kept: list[Kept]
+    plan: Plan,
+    ours: Outcome,
+    peer: Outcome | None,
+    peer_name: str,
+    kept: list[Kept],
+    disk: list[Paced],
 ) -> str:
     """Return everything as one line of JSON."""
     return json.dumps(
@@ -71,6 +87,7 @@ def as_json(
             "fleetwire": asdict(ours),
             "peer": {"name": peer_name, **asdict(peer)} if peer else None,
             "kept": [asdict(load) for load in kept],
+            "disk": [asdict(paced) for paced in disk],
         }
     )
 
