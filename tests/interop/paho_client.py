@@ -65,6 +65,10 @@ class PahoClient:
     def ask_for(self, topic_filter: str, qos: int) -> int:
         """Subscribe; return what the server grants: a QoS, or the code of its refusal."""
         self.paho.subscribe(topic_filter, qos)
+        return self.wait_until_subscribed()
+
+    def wait_until_subscribed(self) -> int:
+        """Wait for the answer to a subscription to one filter; return as `ask_for`."""
         (granted,) = self._subscribed.get(timeout=WAIT_S)
         return int(granted.value)
 

@@ -74,3 +74,44 @@ def test_a_wrong_password_is_refused(shared_house: House) -> None:
     refused = run(shared_house, "mosquitto_pub", *words)
     assert refused.returncode != 0
     assert "refused" in refused.stderr.lower()
+
+
+def test_properties_of_mqtt_5_pass_from_publisher_to_subscriber(shared_house: House) -> None:
+    topic = "properties/mosquitto"
+    words = ["-V", "mqttv5", "-q", "1", "-r", "-t", topic, "-m", "hello"]
+    for name, *values in (
+        ("payload-format-indicator", "1"),
+        ("message-expiry-interval", "3600"),
+        ("content-type", "text/plain"),
+        ("response-topic", "properties/answer"),
+        ("correlation-data", "c-1"),
+        ("user-property", "b", "1"),
+        ("user-property", "a", "2"),
+        ("user-property", "b", "3"),
+    ):
+        words += ["-D", "publish", name, *values]
+    sent = run(shared_house, "mosquitto_pub", *words)
+    assert (sent.returncode, sent.stderr) == (0, "")
+    words = ["-V", "mqttv5", "-q", "1", "-t", topic, "-C", "1", "-W", "10"]
+    words += ["-D", "subscribe", "subscription-identifier", "7"]
+    received = run(shared_house, "mosquitto_sub", *words, "-F", "%t|%q|%r|%F|%C|%R|%D|%S|%P|%E|%p")
+    assert received.returncode == 0, received.stderr
+    *fields, expiry, payload = received.stdout.rstrip("\n").split("|")
+    assert fields == [
+        topic, "1", "1", "1", "text/plain", "properties/answer", "c-1", "7", "b:1 a:2 b:3",
+    ]  # fmt: skip
+    assert 3590 <= int(expiry) <= 3600
+    assert payload == "hello"
+
+
+@pytest.mark.parametrize("version", ["mqttv311", "mqttv5"])
+def test_a_persistent_session_hears_what_came_between(shared_house: House, version: str) -> None:
+    words = ["-V", version, "-i", f"kept-{version}", "-c", "-q", "1", "-t", f"kept/{version}"]
+    if version == "mqttv5":
+        words += ["-x", "3600"]
+    subscribed = run(shared_house, "mosquitto_sub", *words, "-E")  # subscribes and ends
+    assert (subscribed.returncode, subscribed.stderr) == (0, "")
+    for number in range(3):
+        run(shared_house, "mosquitto_pub", "-q", "1", "-t", f"kept/{version}", "-m", str(number))
+    received = run(shared_house, "mosquitto_sub", *words, "-C", "3", "-W", "10")
+    assert (received.returncode, received.stdout) == (0, "0\n1\n2\n")

@@ -1,4 +1,4 @@
-"""The npm package mqtt, what browsers and Node devices use, over TCP and over WebSocket."""
+"""The npm package mqtt, releases 4 and 5, of browsers and Node, over TCP and over WebSocket."""
 
 import json
 import subprocess
@@ -24,6 +24,11 @@ def run(script: str, *words: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
+@pytest.fixture(params=["4", "5"])
+def release(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(params=["mqtt://{tcp}", "ws://{ws}", "ws://{ws}/mqtt"])
 def url(request: pytest.FixtureRequest, shared_house: House) -> str:
     form = str(request.param)
@@ -33,8 +38,8 @@ def url(request: pytest.FixtureRequest, shared_house: House) -> str:
 
 
 @pytest.mark.parametrize("version", ["3", "4", "5"], ids=["3.1", "3.1.1", "5.0"])
-def test_messages_of_each_qos_come_back_in_order(url: str, version: str) -> None:
-    ended = run("roundtrip.mjs", url, version, f"node/{version}")
+def test_messages_of_each_qos_come_back_in_order(url: str, release: str, version: str) -> None:
+    ended = run("roundtrip.mjs", release, url, version, f"node/{version}")
     assert ended.returncode == 0, ended.stderr
     assert json.loads(ended.stdout) == {
         "granted": [2],
@@ -47,12 +52,13 @@ def test_messages_of_each_qos_come_back_in_order(url: str, version: str) -> None
 
 @pytest.mark.parametrize("qos", ["1", "2"])
 def test_a_device_is_acknowledged_once_its_reading_is_stored(
-    shared_house: House, url: str, qos: str
+    shared_house: House, url: str, release: str, qos: str
 ) -> None:
-    device_id = f"node-{qos}-{url.partition(':')[0]}-{len(url)}"
+    device_id = f"node-{release}-{qos}-{url.partition(':')[0]}-{len(url)}"
     username, password = shared_house.register_device(device_id)
     body = json.dumps({"device_id": device_id, "metric_type": "count", "value": 3})
-    ended = run("publish.mjs", url, qos, f"devices/{device_id}/data", body, username, password)
+    topic = f"devices/{device_id}/data"
+    ended = run("publish.mjs", release, url, qos, topic, body, username, password)
     assert ended.returncode == 0, ended.stderr
     assert shared_house.select(
         """
@@ -63,7 +69,25 @@ def test_a_device_is_acknowledged_once_its_reading_is_stored(
     ) == [(3.0,)]
 
 
-def test_a_wrong_password_is_refused(shared_house: House, url: str) -> None:
-    ended = run("publish.mjs", url, "1", "devices/x/data", "{}", "x", "wrong")
+@pytest.mark.parametrize("scheme", ["mqtt", "ws"])
+def test_properties_of_mqtt_5_come_back(shared_house: House, release: str, scheme: str) -> None:
+    port = shared_house.mqtt_port if scheme == "mqtt" else shared_house.mqtt_ws_port
+    topic = f"node/properties/{release}/{scheme}"
+    ended = run("properties.mjs", release, f"{scheme}://127.0.0.1:{port}", topic)
+    assert ended.returncode == 0, ended.stderr
+    properties = json.loads(ended.stdout)
+    assert 3590 <= properties.pop("messageExpiryInterval") <= 3600
+    assert properties == {
+        "payloadFormatIndicator": True,
+        "responseTopic": f"{topic}/answer",
+        "correlationData": [0, 255],
+        "contentType": "text/plain",
+        "subscriptionIdentifier": 7,
+        "userProperties": {"name": ["first", "second"]},
+    }
+
+
+def test_a_wrong_password_is_refused(url: str, release: str) -> None:
+    ended = run("publish.mjs", release, url, "1", "devices/x/data", "{}", "x", "wrong")
     assert ended.returncode == 1
     assert "refused" in ended.stderr.lower()

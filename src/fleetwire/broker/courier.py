@@ -542,6 +542,8 @@ class Courier:
                 _settle(outgoing.receipt, ack.reason_code)
         elif outgoing.state == WAIT_PUBREC and not outgoing.is_held:
             outgoing.state = WAIT_PUBCOMP
+            # PUBRELs go, and go again, in the order of their PUBRECs [MQTT-4.6.0-4].
+            session.inflight[packet_id] = session.inflight.pop(packet_id)
             # [MQTT-4.3.3-4] From here on it is the packet id that counts.
             if session.is_persistent:
                 self._hold(session, outgoing, now)
