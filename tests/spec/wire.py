@@ -35,7 +35,15 @@ from fleetwire.protocol.packets import (
     Unsubscribe,
 )
 from tests.spec.door import Door
-from tests.spec.pipes import MemoryPipe, MemoryTransport, Pipe, SocketPipe, WebSocketPipe, settle
+from tests.spec.pipes import (
+    WAIT_S,
+    MemoryPipe,
+    MemoryTransport,
+    Pipe,
+    SocketPipe,
+    WebSocketPipe,
+    settle,
+)
 
 P = TypeVar("P", bound=Packet)
 MakeHouse = Callable[..., Awaitable["House"]]  # the fixture make_house
@@ -232,11 +240,14 @@ class Wire:
     async def cut(self) -> None:
         """Lose the connection without a word."""
         await self.pipe.flush()
+        connections = self.house.server.connections
+        left = len(connections) - 1
         self.pipe.cut()
         self.is_over = True
-        if not self.pipe.is_memory:
-            # The server hears of it when the loop has seen its socket.
-            await asyncio.sleep(0.05)
+        async with asyncio.timeout(WAIT_S):
+            # Until the loop has seen the socket, of which nothing else tells.
+            while len(connections) > left:  # noqa: ASYNC110 - there is no event to await
+                await asyncio.sleep(0)
         await settle()
 
     # --- receiving ---

@@ -107,7 +107,6 @@ class Broker:
         for session in sessions:
             session.journal = self.journal
             for outgoing in session.inflight.values():
-                outgoing.may_be_known = True
                 session.inflight_bytes += outgoing.size
             self.sessions[session.client_id] = session
             for subscription, identifier in session.subscriptions.values():
@@ -128,6 +127,10 @@ class Broker:
         The caller writes CONNACK next and then calls `resume`.
         """
         session = self.sessions.get(client_id)
+        if session is not None and _is_over(session, now):
+            self.stats.sessions_expired += 1
+            self._end(session, "the session expired", now)
+            session = None
         had_kept = session is not None and session.is_persistent
         displaced: Link | None = None
         if session is not None and session.grant.identity != grant.identity:
@@ -165,7 +168,7 @@ class Broker:
         session.link = link
         session.disconnected_at = 0
         was_kept = session.is_persistent
-        session.expiry_interval = self._expiry_interval(connect)
+        session.expiry_interval = self.expiry_interval(connect)
         properties = connect.properties or {}
         session.window = self._window(properties)
         limit = properties.get(c.MAXIMUM_PACKET_SIZE, 0)
@@ -239,7 +242,8 @@ class Broker:
             )
         self.journal.keep_will(session, will, session.will_delay_s, 0)
 
-    def _expiry_interval(self, connect: Connect) -> int:
+    def expiry_interval(self, connect: Connect) -> int:
+        """Return for how long the session of this CONNECT outlives its connection, in seconds."""
         limit = self.limits.session_expiry_s
         if connect.protocol_version < c.V5:
             return 0 if connect.clean_start else limit
@@ -337,9 +341,7 @@ class Broker:
             self.publish(delayed.sender, [delayed.will], now)
             self.journal.drop_will(delayed.sender)
         for session in list(self.sessions.values()):
-            if session.link is not None or session.expiry_interval == NEVER:
-                continue
-            if session.disconnected_at + session.expiry_interval * SECOND <= now:
+            if _is_over(session, now):
                 self.stats.sessions_expired += 1
                 self._end(session, "the session expired", now)
         self.retained.remove_expired(now)
@@ -395,6 +397,9 @@ class Broker:
         link = session.link
         if link is None:
             return []
+        if not _has_room_for_codes(session, len(packet.subscriptions)):
+            link.close(c.PACKET_TOO_LARGE, "the client has no room for its SUBACK")
+            return []
         identifier = _subscription_identifier(packet.properties)
         outcome: list[tuple[str, int]] = []
         retained: dict[str, Target] = {}  # by filter: one given twice is served once
@@ -448,6 +453,9 @@ class Broker:
     def unsubscribe(self, session: Session, packet: Unsubscribe) -> None:
         """Carry out UNSUBSCRIBE and write UNSUBACK."""
         link = session.link
+        if link is not None and not _has_room_for_codes(session, len(packet.topic_filters)):
+            link.close(c.PACKET_TOO_LARGE, "the client has no room for its UNSUBACK")
+            return
         codes = []
         for topic_filter in packet.topic_filters:
             found = self._unsubscribe(session, topic_filter)
@@ -467,6 +475,19 @@ class Broker:
         if session.is_persistent:
             self.journal.drop_subscription(session, topic_filter)
         return True
+
+
+def _is_over(session: Session, now: int) -> bool:
+    """Say whether a session's expiry has passed."""
+    if session.link is not None or session.expiry_interval == NEVER:
+        return False
+    return session.disconnected_at + session.expiry_interval * SECOND <= now
+
+
+def _has_room_for_codes(session: Session, count: int) -> bool:
+    """Say whether the client accepts a SUBACK or UNSUBACK with so many codes [MQTT-3.1.2-24]."""
+    limit = session.maximum_packet_size
+    return limit == 0 or len(encode_suback(1, [0] * count, None, c.V5)) <= limit
 
 
 def _may_have(session: Session, topic_filter: str) -> bool:

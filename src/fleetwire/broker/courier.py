@@ -113,7 +113,7 @@ class Courier:
             # [MQTT-3.3.1-13] ... unless it asked for Retain As Published.
             retain = publish.retain and target.retain_as_published
             if qos:
-                outgoing = Outgoing(publish, qos, retain, target.subscription_ids, expires_at, None)
+                outgoing = Outgoing(publish, qos, retain, target.subscription_ids, expires_at)
                 taken += self.offer(session, outgoing, now)
                 continue
             link = session.link
@@ -315,7 +315,6 @@ class Courier:
                 if outgoing.receipt is not None:
                     outgoing.receipt.lost("the message is larger than the client accepts")
                 return
-        outgoing.may_be_known = True
         if link.output:
             link.output.append(frame)
         else:
@@ -376,6 +375,8 @@ class Courier:
         session.resend.clear()
         for packet_id, outgoing in session.inflight.items():
             if outgoing.state != WAIT_PUBCOMP:
+                if outgoing.is_held:
+                    outgoing.is_unsent = True
                 session.resend.append(outgoing)
             elif not outgoing.is_held:  # else it goes when it is stored
                 link.write(encode_pubrel(packet_id, 0, link.version))
@@ -403,7 +404,8 @@ class Courier:
                 self._forget(session, outgoing)
                 self._expired(session, outgoing)
             else:
-                self._send(session, link, outgoing, outgoing.may_be_known, now)
+                self._send(session, link, outgoing, not outgoing.is_unsent, now)
+                outgoing.is_unsent = False
         return True
 
     def forget_forbidden(self, session: Session) -> None:

@@ -50,23 +50,26 @@ class Receipt:
 class Outgoing:
     """A message on its way to a client with QoS 1 or 2, or waiting in the session's queue.
 
-    `is_held`: the packet that is next for it is sent when the journal has stored its state.
+    What most messages do not have is a class attribute until it is set: one of these is made for
+    each message and receiver.
     """
 
     __slots__ = (
+        "__dict__",
         "expires_at",
-        "group",
-        "is_held",
-        "key",
-        "may_be_known",
         "packet_id",
         "publish",
         "qos",
-        "receipt",
         "retain",
         "state",
         "subscription_ids",
     )
+
+    receipt: Receipt | None = None
+    group: "SharedGroup | None" = None  # it came by; another member may have it
+    is_held: bool = False  # what is next for it is sent when the journal has stored its state
+    is_unsent: bool = False  # in flight, but no connection was sent it yet: no DUP [MQTT-3.3.1-1]
+    key: int = 0  # the journal's own; 0 = it does not keep this message
 
     def __init__(
         self,
@@ -75,7 +78,7 @@ class Outgoing:
         retain: bool,
         subscription_ids: list[int] | None,
         expires_at: int,
-        receipt: Receipt | None,
+        receipt: Receipt | None = None,
         group: "SharedGroup | None" = None,
     ) -> None:
         self.publish = publish
@@ -83,13 +86,12 @@ class Outgoing:
         self.retain = retain
         self.subscription_ids = subscription_ids
         self.expires_at = expires_at  # microseconds UTC, 0 = never
-        self.receipt = receipt
-        self.group = group  # of the shared subscription it came by; another member may have it
         self.packet_id = 0
         self.state = 0
-        self.is_held = False
-        self.may_be_known = False  # it was sent before: what is sent now has DUP [MQTT-3.3.1-1]
-        self.key = 0  # the journal's own; 0 = it does not keep this message
+        if receipt is not None:
+            self.receipt = receipt
+        if group is not None:
+            self.group = group
 
     @property
     def size(self) -> int:

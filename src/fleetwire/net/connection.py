@@ -351,7 +351,9 @@ class MQTTConnection(asyncio.Protocol, Link):
         asked = (packet.properties or {}).get(c.SESSION_EXPIRY_INTERVAL)
         if isinstance(asked, int):
             if session.expiry_interval == 0 and asked:
-                # [MQTT-3.14.2-2] An expiry of zero at CONNECT cannot be raised at DISCONNECT.
+                # An expiry of zero at CONNECT cannot be raised at DISCONNECT (§3.14.2.2.2): that is
+                # a protocol error and no normal end.
+                self.with_will = True
                 self.close(c.PROTOCOL_ERROR, "protocol error")
                 return
             self.server.broker.change_expiry(session, asked)

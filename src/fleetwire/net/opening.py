@@ -61,6 +61,7 @@ async def answer_connect(connection: "MQTTConnection", connect: Connect) -> None
         admission = await _admission(connection, connect, client_id)
         if connection.closed or connection.transport is None or connection.transport.is_closing():
             return
+        properties = _told(connection, connect, client_id, assigned, admission)
         opened = connection.server.broker.open(
             connection, connect, client_id, admission.grant, time.time_ns() // 1000
         )
@@ -69,13 +70,13 @@ async def answer_connect(connection: "MQTTConnection", connect: Connect) -> None
     except ExchangeEndedError:
         connection.finish()
     except ConnectRefusedError as error:
-        _refuse(connection, client_id, error.reason, error.reason_code)
+        _refuse(connection, connect, client_id, error.reason, error.reason_code)
     except Exception:
         # Whatever it is, the client must not wait for ever.
         log.exception("CONNECT could not be answered", remote=connection.remote)
-        _refuse(connection, client_id, "an error of the server", c.UNSPECIFIED_ERROR)
+        _refuse(connection, connect, client_id, "an error of the server", c.UNSPECIFIED_ERROR)
     else:
-        _accept(connection, connect, opened, assigned, admission)
+        _accept(connection, connect, opened, properties)
 
 
 def _assigned_client_id(connect: Connect) -> str:
@@ -158,45 +159,71 @@ async def _converse(
     return await converse(connection, exchange, inbox, data_of(connect, method))
 
 
-def _accept(
+def _keep_alive(connection: "MQTTConnection", connect: Connect) -> int:
+    """Return the Keep Alive in force, in seconds; ours where an MQTT 5 client asks for none."""
+    if connection.version == c.V5 and not connect.keep_alive:
+        return connection.server.limits.keep_alive_s
+    return connect.keep_alive
+
+
+def _told(
     connection: "MQTTConnection",
     connect: Connect,
-    opened: Opened,
+    client_id: str,
     assigned: str,
     admission: Admission,
+) -> Properties | None:
+    """Return what CONNACK tells an MQTT 5 client. Raises ConnectRefusedError if it cannot read it.
+
+    What is left out is so by default (§3.2.2.3): QoS 2, wildcards, Subscription Identifiers and
+    shared subscriptions are available.
+    """
+    if connection.version != c.V5:
+        return None
+    limits = connection.server.limits
+    properties: Properties = {
+        c.RECEIVE_MAXIMUM: limits.receive_maximum,
+        c.MAXIMUM_PACKET_SIZE: limits.maximum_packet_size,
+        c.TOPIC_ALIAS_MAXIMUM: connection.protocol.topic_alias_maximum,
+    }
+    if not _retains(connection):
+        properties[c.RETAIN_AVAILABLE] = 0
+    if assigned:
+        properties[c.ASSIGNED_CLIENT_IDENTIFIER] = assigned
+    said = connect.properties or {}
+    expiry_interval = connection.server.broker.expiry_interval(connect)
+    if expiry_interval != said.get(c.SESSION_EXPIRY_INTERVAL, 0):
+        properties[c.SESSION_EXPIRY_INTERVAL] = expiry_interval
+    keep_alive = _keep_alive(connection, connect)
+    if keep_alive != connect.keep_alive:
+        properties[c.SERVER_KEEP_ALIVE] = keep_alive
+    if said.get(c.REQUEST_RESPONSE_INFORMATION) == 1:
+        # [MQTT-3.1.2-28] Only to who asks.
+        prefix = _response_prefix(admission.grant, client_id)
+        if prefix:
+            properties[c.RESPONSE_INFORMATION] = prefix
+    method = method_of(connect)
+    if method:
+        properties |= auth_properties(method, admission.data)
+    if not _fits(connect, encode_connack(False, 0, properties, c.V5)):
+        raise ConnectRefusedError(
+            "the client's Maximum Packet Size has no room for CONNACK", c.PACKET_TOO_LARGE
+        )
+    return properties
+
+
+def _fits(connect: Connect, packet: bytes) -> bool:
+    """Say whether the client accepts a packet of this size [MQTT-3.1.2-24]."""
+    limit = (connect.properties or {}).get(c.MAXIMUM_PACKET_SIZE, 0)
+    return not (isinstance(limit, int) and 0 < limit < len(packet))
+
+
+def _accept(
+    connection: "MQTTConnection", connect: Connect, opened: Opened, properties: Properties | None
 ) -> None:
     session = opened.session
     assert session is not None
-    limits = connection.server.limits
     version = connection.version
-    keep_alive = connect.keep_alive
-    properties: Properties | None = None
-    if version == c.V5:
-        properties = {
-            c.RECEIVE_MAXIMUM: limits.receive_maximum,
-            c.MAXIMUM_PACKET_SIZE: limits.maximum_packet_size,
-            c.TOPIC_ALIAS_MAXIMUM: connection.protocol.topic_alias_maximum,
-        }
-        # What is left out is so by default (§3.2.2.3): QoS 2, wildcards, Subscription Identifiers
-        # and shared subscriptions are available.
-        if not _retains(connection):
-            properties[c.RETAIN_AVAILABLE] = 0
-        if assigned:
-            properties[c.ASSIGNED_CLIENT_IDENTIFIER] = assigned
-        said = connect.properties or {}
-        if session.expiry_interval != said.get(c.SESSION_EXPIRY_INTERVAL, 0):
-            properties[c.SESSION_EXPIRY_INTERVAL] = session.expiry_interval
-        if limits.keep_alive_s and not keep_alive:
-            keep_alive = limits.keep_alive_s
-            properties[c.SERVER_KEEP_ALIVE] = keep_alive
-        if said.get(c.REQUEST_RESPONSE_INFORMATION) == 1:
-            # [MQTT-3.1.2-28] Only to who asks.
-            prefix = _response_prefix(session.grant, session.client_id)
-            if prefix:
-                properties[c.RESPONSE_INFORMATION] = prefix
-        method = method_of(connect)
-        if method:
-            properties |= auth_properties(method, admission.data)
     if opened.is_told_late:
         # After a loss of power the old session would be back, its packet ids taken as known.
         connection.hold_back()
@@ -209,7 +236,7 @@ def _accept(
         time.time_ns() // 1000,
         connection.listener,
     )
-    connection.opened(session, client, keep_alive)
+    connection.opened(session, client, _keep_alive(connection, connect))
 
 
 def _response_prefix(grant: Grant, client_id: str) -> str:
@@ -221,7 +248,9 @@ def _response_prefix(grant: Grant, client_id: str) -> str:
     return ""
 
 
-def _refuse(connection: "MQTTConnection", client_id: str, reason: str, reason_code: int) -> None:
+def _refuse(
+    connection: "MQTTConnection", connect: Connect, client_id: str, reason: str, reason_code: int
+) -> None:
     server = connection.server
     server.broker.stats.refuse_connection(reason_code)
     server.tell_refused(client_id, "", connection.remote, reason)
@@ -238,7 +267,11 @@ def _refuse(connection: "MQTTConnection", client_id: str, reason: str, reason_co
         )
     is_v5 = connection.version == c.V5
     code = reason_code if is_v5 else c.return_code(reason_code)
-    properties: Properties | None = {c.REASON_STRING: reason} if is_v5 else None
-    # [MQTT-3.2.2-7] [MQTT-4.12.0-4]
-    connection.write(encode_connack(False, code, properties, connection.version))
+    bare = encode_connack(False, code, None, connection.version)
+    connack = encode_connack(False, code, {c.REASON_STRING: reason}, c.V5) if is_v5 else bare
+    # [MQTT-3.2.2-7] [MQTT-4.12.0-4], the reason in words only if it fits [MQTT-3.2.2-19].
+    if _fits(connect, connack):
+        connection.write(connack)
+    elif _fits(connect, bare):
+        connection.write(bare)
     connection.finish()
