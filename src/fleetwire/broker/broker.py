@@ -179,6 +179,7 @@ class Broker:
             if isinstance(aliases, int) and aliases
             else None
         )
+        session.is_special = bool(session.maximum_packet_size) or session.topic_aliases is not None
         if session.is_persistent:
             self.journal.keep_session(session)
         elif was_kept:

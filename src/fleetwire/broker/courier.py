@@ -112,11 +112,22 @@ class Courier:
             # [MQTT-3.3.1-9] RETAIN is 0 for an established subscription ...
             # [MQTT-3.3.1-13] ... unless it asked for Retain As Published.
             retain = publish.retain and target.retain_as_published
+            link = session.link
             if qos:
                 outgoing = Outgoing(publish, qos, retain, target.subscription_ids, expires_at)
-                taken += self.offer(session, outgoing, now)
+                if (
+                    link is not None
+                    and publish.properties is None
+                    and target.subscription_ids is None
+                    and not session.is_persistent
+                    and not session.is_special
+                    and self._is_free(session, link)
+                ):
+                    self._send_first(session, link, outgoing)
+                    taken += 1
+                else:
+                    taken += self.offer(session, outgoing, now)
                 continue
-            link = session.link
             if link is not None:
                 taken += self._send_unkept(target, link, publish, retain, frames)
         for group in route.groups:
@@ -198,17 +209,38 @@ class Courier:
 
     # --- to one session, QoS 1 and 2 ---
 
-    def offer(self, session: Session, outgoing: Outgoing, now: int) -> bool:
-        """Send now, or queue for later; return False if the queue has no room for it."""
-        link = session.link
-        if (
-            link is not None
-            and not session.queue
+    def _is_free(self, session: Session, link: Link) -> bool:
+        """Say whether the next message can be sent at once."""
+        return (
+            not session.queue
             and not session.resend
             and not link.congested
             and len(session.inflight) < session.window
             and session.inflight_bytes < self._limits.queue_bytes
-        ):
+        )
+
+    def _send_first(self, session: Session, link: Link, outgoing: Outgoing) -> None:
+        """Send an everyday message: what `_begin` and `_send` do for any, spelt out."""
+        packet_id = session.packet_ids.allocate()
+        outgoing.packet_id = packet_id
+        outgoing.state = WAIT_PUBACK if outgoing.qos == 1 else WAIT_PUBREC
+        session.inflight[packet_id] = outgoing
+        size = len(outgoing.publish.payload)
+        session.inflight_bytes += size + len(outgoing.publish.topic_name)
+        frame = self._frames.kept(outgoing, False, link.version)
+        if link.output:
+            link.output.append(frame)
+        else:
+            link.write(frame)
+        session.messages_sent += 1
+        stats = self._stats
+        stats.messages_sent += 1
+        stats.publish_bytes_sent += size
+
+    def offer(self, session: Session, outgoing: Outgoing, now: int) -> bool:
+        """Send now, or queue for later; return False if the queue has no room for it."""
+        link = session.link
+        if link is not None and self._is_free(session, link):
             self._begin(session, link, outgoing, now)
             return True
         if link is None and not session.is_persistent:

@@ -142,13 +142,15 @@ class Session:
     """
 
     __slots__ = (
+        "_expiry_interval",
         "client_id",
         "disconnected_at",
         "dropped",
-        "expiry_interval",
         "grant",
         "inflight",
         "inflight_bytes",
+        "is_persistent",
+        "is_special",
         "journal",
         "key",
         "link",
@@ -185,7 +187,11 @@ class Session:
         self.packet_ids = PacketIds()
         self.maximum_packet_size = 0  # bytes the client accepts, 0 = any
         self.window = 0  # messages that may be in flight: the client's Receive Maximum
-        self.expiry_interval = 0  # seconds; 0xFFFFFFFF = never
+        self._expiry_interval = 0
+        self.is_persistent = False  # it outlives its connection: its expiry is above 0
+        # Bytes made for others cannot simply be sent to this client too: it bounds their size, or
+        # takes Topic Aliases.
+        self.is_special = False
         self.disconnected_at = 0  # microseconds UTC; 0 while connected
         self.messages_received = 0
         self.messages_sent = 0
@@ -206,11 +212,11 @@ class Session:
         return True
 
     @property
-    def is_special(self) -> bool:
-        """Whether bytes made for others cannot simply be sent to this client too."""
-        return self.maximum_packet_size > 0 or self.topic_aliases is not None
+    def expiry_interval(self) -> int:
+        """For how long the session outlives its connection, in seconds; 0xFFFFFFFF = for ever."""
+        return self._expiry_interval
 
-    @property
-    def is_persistent(self) -> bool:
-        """Whether the session outlives its connection."""
-        return self.expiry_interval > 0
+    @expiry_interval.setter
+    def expiry_interval(self, seconds: int) -> None:
+        self._expiry_interval = seconds
+        self.is_persistent = seconds > 0
