@@ -2,12 +2,13 @@
 
 A caller sees the clients of his organisation and the topics of its devices. What is nobody's
 (anonymous clients, topics of no device, connections before their CONNECT is answered) is for owners
-and administrators.
+and administrators of the organisation that runs the platform.
 """
 
 from collections.abc import Mapping
 
 from fleetwire.broker.grants import Grant
+from fleetwire.features.audit.visibility import PLATFORM_ORGANIZATION
 from fleetwire.kit.app import App
 from fleetwire.kit.services import Caller, Devices
 from fleetwire.protocol.topics import Template
@@ -43,7 +44,7 @@ class TopicOwners:
 
 def sees_nobodys(caller: Caller) -> bool:
     """Say whether the caller sees what belongs to no organisation."""
-    return caller.role in SEES_WHAT_IS_NOBODYS
+    return caller.organization_id == PLATFORM_ORGANIZATION and caller.role in SEES_WHAT_IS_NOBODYS
 
 
 def may_see_client(caller: Caller, grant: Grant | None) -> bool:

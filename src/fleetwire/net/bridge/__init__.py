@@ -1,0 +1,1 @@
+"""Bridges: topics of this broker to and from other brokers."""
