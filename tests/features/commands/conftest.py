@@ -52,6 +52,9 @@ class Ledger:
         by: Caller | None = None,
         expires_in_s: float = 60.0,
         key: str | None = None,
+        lane: str | None = None,
+        supersede: bool = False,
+        retry: bool | None = None,
     ) -> CommandRecord:
         return await self.commands.send(
             by or caller(),
@@ -61,6 +64,9 @@ class Ledger:
             payload=name.encode(),
             expires_in_s=expires_in_s,
             idempotency_key=key,
+            lane=lane,
+            supersede=supersede,
+            retry=retry,
         )
 
     async def get(self, command_id: str) -> CommandRecord:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
+from fleetwire.features.commands.batches import BatchService
 from fleetwire.features.commands.endpoints import router
 from fleetwire.features.commands.service import CommandService
 from fleetwire.kit import Devices
@@ -18,7 +19,11 @@ COMMANDS = "/api/v1/devices/demo/d/commands"
 
 @pytest.fixture
 async def http(ledger: Ledger) -> AsyncIterator[httpx.AsyncClient]:
-    services = {Devices: ledger.rooms.devices, CommandService: ledger.commands}
+    services = {
+        Devices: ledger.rooms.devices,
+        CommandService: ledger.commands,
+        BatchService: BatchService(ledger.rooms.db, ledger.rooms.registry, ledger.commands),
+    }
     async with serving([router], services) as client:
         yield client
 
@@ -86,3 +91,51 @@ async def test_an_apps_own_form_of_a_command_is_sent(ledger: Ledger) -> None:
     await ledger.commands.send(caller(), ledger.device, "go", {"a": 1})
     await asyncio.wait_for(published.wait(), 5)
     assert ledger.payloads == [b"go:1"]
+
+
+async def test_a_read_can_wait_for_the_outcome(ledger: Ledger, http: httpx.AsyncClient) -> None:
+    sent = (await http.post(COMMANDS, json={"name": "start"})).json()
+    path = f"/api/v1/commands/{sent['id']}"
+    reading = asyncio.ensure_future(http.get(path, params={"wait": "5s"}))
+    cancelled = await http.post(f"{path}/cancel")
+    assert cancelled.json()["state"] == "cancelled"
+    assert (await reading).json()["state"] == "cancelled"
+    foreign = await http.get(path, params={"wait": "5s"}, headers={"Organization": "2"})
+    assert foreign.status_code == 404
+    assert (await http.get(path, params={"wait": "soon"})).json()["field"] == "wait"
+
+
+async def test_the_list_is_filtered_by_state(http: httpx.AsyncClient) -> None:
+    one, two = [(await http.post(COMMANDS, json={"name": name})).json() for name in "ab"]
+    await http.post(f"/api/v1/commands/{one['id']}/cancel")
+    found = await http.get(COMMANDS, params={"state": ["queued", "sent"]})
+    assert [each["id"] for each in found.json()["items"]] == [two["id"]]
+    refused = await http.get(COMMANDS, params={"state": "sleeping"})
+    assert (refused.status_code, refused.json()["field"]) == (422, "state")
+
+
+async def test_lane_supersede_and_retry_are_asked_for_in_the_body(
+    ledger: Ledger, http: httpx.AsyncClient
+) -> None:
+    body = {"name": "go", "lane": "arm", "supersede": True, "retry": False}
+    old, new = [(await http.post(COMMANDS, json=body)).json() for _ in range(2)]
+    assert (await http.get(f"/api/v1/commands/{old['id']}")).json()["state"] == "superseded"
+    on_board = ledger.commands._board.get(new["id"])
+    assert on_board is not None
+    assert (on_board.lane, on_board.may_repeat) == ("arm", False)
+    del body["lane"]
+    refused = await http.post(COMMANDS, json=body)
+    assert (refused.status_code, refused.json()["field"]) == (422, "lane")
+
+
+async def test_a_batch_is_accepted_and_read_back(http: httpx.AsyncClient) -> None:
+    body = {"app": "demo", "devices": ["d"], "name": "go"}
+    sent = await http.post("/api/v1/command-batches", json=body)
+    assert sent.status_code == 202
+    path = f"/api/v1/command-batches/{sent.json()['id']}"
+    assert (await http.get(path)).json() == sent.json()
+    assert (sent.json()["total"], sent.json()["waiting"]) == (1, 1)
+    assert (await http.get(f"{path}/commands")).json()["items"] == []
+    assert (await http.get(path, headers={"Organization": "2"})).status_code == 404
+    body["devices"] = ["nobody"]
+    assert (await http.post("/api/v1/command-batches", json=body)).status_code == 404

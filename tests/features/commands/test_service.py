@@ -520,14 +520,16 @@ async def test_a_delivered_command_cannot_be_cancelled(ledger: Ledger) -> None:
 
 async def test_an_idempotency_key_sends_once(ledger: Ledger) -> None:
     rooms = ledger.rooms
-    first, second = await asyncio.gather(ledger.send("one", key="k"), ledger.send("two", key="k"))
+    first, second = await asyncio.gather(ledger.send("one", key="k"), ledger.send("one", key="k"))
     assert first.id == second.id
     assert (await ledger.send("three", to=ledger.machine, key="k")).id != first.id
     rooms.downlink.listening.add(ledger.device.id)
     ledger.commands.listening(client_of(ledger.device.id), "devices/d/commands")
     await rooms.heard("command.sent")
     assert ledger.payloads == [b"one"]
-    assert (await ledger.send("four", key="k")).state == "sent"
+    assert (await ledger.send("one", key="k")).state == "sent"
+    with pytest.raises(ConflictError, match="another command"):
+        await ledger.send("two", key="k")
     assert len((await ledger.commands.list(caller(), ledger.device)).items) == 1
 
 

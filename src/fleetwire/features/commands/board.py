@@ -12,6 +12,8 @@ from fleetwire.features.commands.states import QUEUED, SENT
 # not overflow its queue in the broker; several, so that a slow network is not paid for each one.
 WINDOW = 16
 
+STORING = "storing"  # on the board, for its place and the bound; not yet committed
+
 
 class Command:
     """One open command. `expires_at` and `not_before` are in microseconds UTC."""
@@ -25,8 +27,11 @@ class Command:
         "id",
         "is_held",
         "is_unconfirmed",
+        "lane",
+        "may_repeat",
         "name",
         "not_before",
+        "response_topic",
         "state",
         "topic",
     )
@@ -42,6 +47,8 @@ class Command:
         state: str,
         attempts: int = 0,
         answers: bool = False,
+        lane: str | None = None,
+        may_repeat: bool = True,
     ) -> None:
         self.id = id
         self.app = app
@@ -52,8 +59,11 @@ class Command:
         self.state = state
         self.attempts = attempts
         self.answers = answers  # its device says what came of it, so delivery is not the end
+        self.lane = lane  # of its commands one is under way at a time
+        self.may_repeat = may_repeat  # also where it is unknown whether the device has it
+        self.response_topic = ""  # where the device is asked to answer; "" = nowhere
         self.is_held = False  # being cancelled: not to be published meanwhile
-        self.is_unconfirmed = False  # sent with QoS 0: no PUBACK will ever come
+        self.is_unconfirmed = False  # no PUBACK will ever come
         self.not_before = 0  # after a loss, unless the device begins to listen
 
 
@@ -105,9 +115,14 @@ class Board:
             1 for command in own if command.state == SENT and not command.is_unconfirmed
         )
         chosen: list[Command] = []
+        busy = {command.lane for command in own if command.state not in (QUEUED, STORING)}
         for command in own:
             if len(chosen) >= room:
                 break
+            if command.lane is not None:
+                if command.lane in busy:
+                    continue
+                busy.add(command.lane)
             if command.state != QUEUED or command.is_held or command.expires_at <= now:
                 continue
             if command.not_before > now:

@@ -6,7 +6,9 @@ stored for it, when it begins to listen, when one of its commands was delivered,
 a loss. Its queued commands are then published in order of creation, at most board.WINDOW at a time.
 
 A command that was lost (its session ended before the PUBACK) is queued again and is published when
-the device listens again: a device may get a command twice, it never gets it after its deadline.
+the device listens again, or after a pause that grows: a device may get a command twice, it never
+gets it after its deadline. One that must not be repeated is stored as sent before it is published,
+so that no end of the process makes it look unsent, and stays sent when its PUBACK is lost.
 """
 
 import asyncio
@@ -20,14 +22,24 @@ from fleetwire.features.commands import repository
 from fleetwire.features.commands.board import Board, Command
 from fleetwire.features.commands.journal import Journal
 from fleetwire.features.commands.repository import Step
-from fleetwire.features.commands.states import DELIVERED, EXPIRED, QUEUED, SENT
-from fleetwire.net.clients import Downlink
+from fleetwire.features.commands.states import (
+    ACCEPTED,
+    DELIVERED,
+    EXPIRED,
+    IN_PROGRESS,
+    QUEUED,
+    SENT,
+)
+from fleetwire.net.clients import Client, Downlink
+from fleetwire.protocol.constants import CORRELATION_DATA, RESPONSE_TOPIC
+from fleetwire.protocol.packets import Properties
 from fleetwire.store.database import Database
 
 log = structlog.get_logger("fleetwire.commands")
 
 READ_LIMIT = 64  # payloads in memory at a time; a payload has up to 64 kB
-LOOK_AGAIN_US = 5_000_000  # after a loss, if the device has not begun to listen since
+LOOK_AGAIN_US = 5_000_000  # after a first loss, if the device has not begun to listen since
+LOOK_AGAIN_MOST_US = 300_000_000  # after many
 RETRY_S = 1.0
 LONGEST_SLEEP_S = 30.0  # the wall clock may be set while we sleep
 
@@ -35,7 +47,11 @@ EXPIRED_BECAUSE = {
     QUEUED: "the device was not there in time",
     SENT: "the device did not confirm it in time",
     DELIVERED: "the device did not answer in time",
+    ACCEPTED: "the device did not say in time what came of it",
+    IN_PROGRESS: "the device did not finish it in time",
 }
+NOT_THERE = "the device did not listen any more"
+NOT_REPEATED = "the device may have got it, so it is not sent again"
 
 
 class Dispatcher:
@@ -55,6 +71,7 @@ class Dispatcher:
         self._journal = journal
         self._clock = clock
         self._ready: dict[int, None] = {}  # devices to look at, in order
+        self._present: dict[int, list[Client]] = {}  # who of each device has begun to listen
         self._wake = asyncio.Event()
         self._timer = asyncio.Event()
 
@@ -64,11 +81,24 @@ class Dispatcher:
             self._ready[device] = None
             self._wake.set()
 
-    def listening(self, device: int) -> None:
+    def listening(self, device: int, client: Client) -> None:
         """The device begins to listen: what was lost before need not wait any longer."""
+        clients = self._present.setdefault(device, [])
+        if not any(other is client for other in clients):
+            clients.append(client)
         for command in self._board.of_device(device):
             command.not_before = 0
         self.look_at(device)
+
+    def left(self, client: Client) -> None:
+        """A connection has ended."""
+        devices = [client.grant.device] if client.grant.device else list(self._present)
+        for device in devices:
+            others = [other for other in self._present.get(device, []) if other is not client]
+            if others:
+                self._present[device] = others
+            else:
+                self._present.pop(device, None)
 
     def track(self, command: Command) -> None:
         """Put a command on the board; its deadline counts from now on."""
@@ -109,9 +139,12 @@ class Dispatcher:
             chosen += self._board.publishable(device, self._clock())
         if not self._ready:
             self._wake.clear()
+        # Of a device that is not there, nothing is to be stored as sent.
+        chosen = [each for each in chosen if each.may_repeat or each.device in self._present]
         ids = [command.id for command in chosen]
         try:
             payloads = await self._db.read(lambda connection: repository.payloads(connection, ids))
+            await self._store_as_sent([each for each in chosen if not each.may_repeat])
         except StoreUnavailableError:
             self._ready = dict.fromkeys(devices) | self._ready
             self._wake.set()
@@ -120,20 +153,33 @@ class Dispatcher:
         for command in chosen:
             # Much may have happened while the payloads were read.
             if (
-                command in self._board
-                and command.state == QUEUED
-                and not command.is_held
-                and command.device not in away
-                and command.expires_at > self._clock()
-                and not self._send(command, payloads[command.id])
+                command not in self._board
+                or command.state != QUEUED
+                or command.is_held
+                or command.expires_at <= self._clock()
             ):
+                continue
+            if command.device in away or not self._send(command, payloads[command.id]):
                 away.add(command.device)
+                if not command.may_repeat:
+                    self._note(command, QUEUED, NOT_THERE)
+        sent = {command.device for command in chosen}
         for device in devices:
-            if device not in away:
+            if device in sent and device not in away:
                 self.look_at(device)
+
+    async def _store_as_sent(self, commands: list[Command]) -> None:
+        for command in commands:
+            self._note(command, SENT, None, attempts=command.attempts + 1)
+        if commands:
+            await self._journal.flush()
 
     def _send(self, command: Command, payload: bytes) -> bool:
         attempt = _Attempt(self, command, command.attempts + 1)
+        # MQTT 5.0 §4.10: the device answers to this topic, with these octets.
+        properties: Properties = {CORRELATION_DATA: command.id.encode()}
+        if command.response_topic:
+            properties[RESPONSE_TOPIC] = command.response_topic
         if not self._downlink.send_to_device(
             command.device,
             command.topic,
@@ -141,13 +187,15 @@ class Dispatcher:
             expires_at=command.expires_at,
             delivered=attempt.delivered,
             lost=attempt.lost,
+            properties=properties,
         ):
             return False
         command.attempts = attempt.number
         command.state = SENT
         command.is_unconfirmed = attempt.early_loss == QOS0_UNKNOWABLE
         reason = attempt.early_loss if command.is_unconfirmed else None
-        self._note(command, SENT, reason, attempts=attempt.number)
+        if command.may_repeat or reason is not None:
+            self._note(command, SENT, reason, attempts=attempt.number)
         attempt.settle()
         return True
 
@@ -163,7 +211,9 @@ class Dispatcher:
         self._note(command, DELIVERED, None)
         self.look_at(command.device)
 
-    def lost(self, command: Command, attempt: int, reason: str) -> None:
+    def lost(
+        self, command: Command, attempt: int, reason: str, *, was_on_its_way: bool = True
+    ) -> None:
         """The device's PUBACK will not come any more."""
         if attempt != command.attempts or command.state != SENT or command not in self._board:
             return
@@ -173,8 +223,13 @@ class Dispatcher:
         if command.expires_at <= now:
             self.expire(command)
             return
+        if was_on_its_way and not command.may_repeat:
+            command.is_unconfirmed = True
+            self._note(command, SENT, f"{reason}; {NOT_REPEATED}")
+            self.look_at(command.device)
+            return
         command.state = QUEUED
-        command.not_before = now + LOOK_AGAIN_US
+        command.not_before = now + pause_us(attempt)
         self._board.look_at(command, command.not_before)
         self._timer.set()
         self._note(command, QUEUED, reason)
@@ -219,6 +274,11 @@ class Dispatcher:
                 self.look_at(command.device)
 
 
+def pause_us(attempts: int) -> int:
+    """Return how long a command waits after it was lost so many times, in microseconds."""
+    return int(min(LOOK_AGAIN_US << min(max(attempts - 1, 0), 16), LOOK_AGAIN_MOST_US))
+
+
 class _Attempt:
     """One publication of one command: keeps what is told during the call until after it."""
 
@@ -250,4 +310,5 @@ class _Attempt:
         if self._was_delivered:
             self._dispatcher.delivered(self._command, self.number)
         elif self.early_loss:
-            self._dispatcher.lost(self._command, self.number, self.early_loss)
+            # Nothing is written within the call: the device cannot have it.
+            self._dispatcher.lost(self._command, self.number, self.early_loss, was_on_its_way=False)

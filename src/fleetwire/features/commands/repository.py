@@ -4,10 +4,10 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, and_, func, insert, or_, select, true, update
 
-from fleetwire.features.commands.states import DELIVERED, OPEN, SOURCES
-from fleetwire.features.commands.tables import command_events, commands
+from fleetwire.features.commands.states import ANSWERING, DELIVERED, OPEN, SOURCES
+from fleetwire.features.commands.tables import command_events, command_terms, commands
 from fleetwire.features.devices.repository import name_by_key
 from fleetwire.kit.services import CommandEvent, CommandRecord
 from fleetwire.store.database import Transaction
@@ -54,9 +54,10 @@ class Step:
     result: Any = None
 
 
-def insert_command(tx: Transaction, row: dict[str, Any]) -> None:
-    """Store a new command and the first line of its timeline."""
+def insert_command(tx: Transaction, row: dict[str, Any], terms: dict[str, Any]) -> None:
+    """Store a new command, its terms and the first line of its timeline."""
     tx.execute(insert(commands).values(row))
+    tx.execute(insert(command_terms).values(command_id=row["id"], **terms))
     add_line(tx, row["id"], row["state"], None, row["created_at"])
 
 
@@ -111,15 +112,23 @@ def find_owner(connection: Connection, command_id: str) -> Owner | None:
     return None if row is None else Owner(*row)
 
 
-def find_by_key(tx: Transaction, device: int, idempotency_key: str) -> CommandRecord | None:
-    """Return the command that a device was sent with this idempotency key."""
+def find_by_key(
+    connection: Connection, device: int, idempotency_key: str
+) -> tuple[CommandRecord, str | None] | None:
+    """Return the command that a device was sent with this idempotency key, and its request.
+
+    The request is None for a command of before requests were kept.
+    """
     found = _records(
-        tx.connection,
+        connection,
         select(*_columns).where(
             commands.c.device == device, commands.c.idempotency_key == idempotency_key
         ),
     )
-    return found[0] if found else None
+    if not found:
+        return None
+    request = select(command_terms.c.request).where(command_terms.c.command_id == found[0].id)
+    return found[0], connection.scalar(request)
 
 
 def find_record(connection: Connection, command_id: str) -> CommandRecord | None:
@@ -129,13 +138,33 @@ def find_record(connection: Connection, command_id: str) -> CommandRecord | None
 
 
 def list_records(
-    connection: Connection, device: int, before_at: int | None, limit: int
+    connection: Connection,
+    device: int,
+    before_at: int | None,
+    limit: int,
+    states: Collection[str] = (),
 ) -> list[CommandRecord]:
     """Return a device's commands that were created before an instant, newest first."""
     query = select(*_columns).where(commands.c.device == device)
+    if states:
+        query = query.where(commands.c.state.in_(states))
     if before_at is not None:
         query = query.where(commands.c.created_at < before_at)
     return _records(connection, query.order_by(commands.c.created_at.desc()).limit(limit))
+
+
+def list_of_batch(
+    connection: Connection, batch_id: str, after_at: int, limit: int, states: Collection[str]
+) -> list[CommandRecord]:
+    """Return a batch's commands that were created after an instant, oldest first."""
+    query = (
+        select(*_columns)
+        .join(command_terms, command_terms.c.command_id == commands.c.id)
+        .where(command_terms.c.batch_id == batch_id, commands.c.created_at > after_at)
+    )
+    if states:
+        query = query.where(commands.c.state.in_(states))
+    return _records(connection, query.order_by(commands.c.created_at).limit(limit))
 
 
 def payloads(connection: Connection, command_ids: Collection[str]) -> dict[str, bytes]:
@@ -158,10 +187,13 @@ def unfinished(connection: Connection, answering_apps: Iterable[str]) -> Sequenc
             commands.c.attempts,
             commands.c.created_at,
             commands.c.expires_at,
+            command_terms.c.lane,
+            func.coalesce(command_terms.c.may_repeat, true()).label("may_repeat"),
         )
+        .outerjoin(command_terms, command_terms.c.command_id == commands.c.id)
         .where(
             or_(
-                commands.c.state.in_(OPEN),
+                commands.c.state.in_(OPEN | (ANSWERING - {DELIVERED})),
                 and_(commands.c.state == DELIVERED, commands.c.app.in_(list(answering_apps))),
             )
         )

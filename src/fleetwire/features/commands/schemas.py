@@ -1,11 +1,11 @@
 """Commands as HTTP takes and shows them."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from fleetwire.kit.instants import iso
-from fleetwire.kit.services import CommandRecord
+from fleetwire.kit.services import CommandBatch, CommandRecord
 
 
 class CommandRequest(BaseModel):
@@ -18,6 +18,8 @@ class CommandRequest(BaseModel):
                     "name": "start_monitoring",
                     "parameters": {"interval": 30, "duration": 3600},
                     "expires_in": "60s",
+                    "lane": "monitoring",
+                    "supersede": True,
                 }
             ]
         }
@@ -26,6 +28,38 @@ class CommandRequest(BaseModel):
     name: str = Field(min_length=1, max_length=128)
     parameters: dict[str, Any] = {}
     expires_in: str = Field("60s", description="1s to 30d; not delivered after that")
+    lane: str | None = Field(
+        None, min_length=1, max_length=64, description="of a lane, one is under way at a time"
+    )
+    supersede: bool = Field(False, description="give up those that still wait in the lane")
+    retry: bool | None = Field(
+        None,
+        description="send again where it is unknown whether the device has it; "
+        "if not said, only a command without Idempotency-Key",
+    )
+
+
+class BatchRequest(CommandRequest):
+    """A command to be sent to each of these devices."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "app": "medical",
+                    "devices": ["bp-1", "bp-2"],
+                    "name": "start_monitoring",
+                    "parameters": {"interval": 30},
+                    "expires_in": "1h",
+                }
+            ]
+        }
+    )
+
+    app: str = Field(min_length=1, max_length=64)
+    devices: list[Annotated[str, Field(min_length=1, max_length=128)]] = Field(
+        min_length=1, max_length=20_000
+    )
 
 
 class LineView(BaseModel):
@@ -104,3 +138,46 @@ class CommandPage(BaseModel):
 
     items: list[CommandView]
     next_cursor: str | None = None
+
+
+class RefusedView(BaseModel):
+    """A device that was given no command."""
+
+    device_id: str
+    reason: str
+
+
+class BatchView(BaseModel):
+    """A batch and how far it has come."""
+
+    id: str
+    app: str
+    name: str
+    parameters: dict[str, Any]
+    total: int = Field(description="devices")
+    waiting: int = Field(description="devices that do not have their command yet")
+    states: dict[str, int] = Field(description="how many commands stand in which state")
+    refused_count: int
+    refused: list[RefusedView] = Field(description="the first of them")
+    created_at: str
+    spread_at: str | None = Field(description="when every device had its command")
+
+    @classmethod
+    def of(cls, batch: CommandBatch) -> "BatchView":
+        """Return the view of a batch."""
+        return cls(
+            id=batch.id,
+            app=batch.app,
+            name=batch.name,
+            parameters=batch.parameters,
+            total=batch.total,
+            waiting=batch.waiting,
+            states=batch.states,
+            refused_count=batch.refused_count,
+            refused=[
+                RefusedView(device_id=device_id, reason=reason)
+                for device_id, reason in batch.refused
+            ],
+            created_at=iso(batch.created_at),
+            spread_at=None if batch.spread_at is None else iso(batch.spread_at),
+        )

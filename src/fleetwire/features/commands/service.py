@@ -1,23 +1,30 @@
 """CommandService: the ledger of commands."""
 
 import asyncio
-import math
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from sqlalchemy import Connection
 
-from fleetwire.errors import ConflictError, InvalidValueError, NotFoundError, TooManyError
+from fleetwire.errors import ConflictError, NotFoundError, TooManyError
 from fleetwire.features.commands import repository
-from fleetwire.features.commands.board import Board, Command
-from fleetwire.features.commands.dispatcher import Dispatcher
+from fleetwire.features.commands.board import STORING, Board, Command
+from fleetwire.features.commands.dispatcher import NOT_REPEATED, Dispatcher
 from fleetwire.features.commands.events import event_of
 from fleetwire.features.commands.journal import Journal
 from fleetwire.features.commands.repository import Owner, Step
-from fleetwire.features.commands.states import CANCELLED, QUEUED, SENT, is_outcome
+from fleetwire.features.commands.states import (
+    CANCELLED,
+    FINAL,
+    QUEUED,
+    SENT,
+    SUPERSEDED,
+    is_outcome,
+)
+from fleetwire.features.commands.terms import Terms, check_states, terms_of
+from fleetwire.features.commands.waiting import Waiting
 from fleetwire.features.devices.registry import Registry
-from fleetwire.features.devices.rules import check_text
 from fleetwire.features.paging import check_limit, decode_cursor, encode_cursor
 from fleetwire.ingest.events import EventLog
 from fleetwire.kit import instants
@@ -31,20 +38,15 @@ READ = "device.read"
 SEND = "command.send"
 
 MAX_OPEN = 1000  # of one device
-MAX_PAYLOAD_BYTES = 64 * 1024
-MAX_NAME_CHARS = 128
-MAX_KEY_CHARS = 128
 MAX_ACTOR_CHARS = 128
-MIN_EXPIRES_IN_S = 1.0
-MAX_EXPIRES_IN_S = 30 * 86_400.0
-
-_STORING = "storing"  # on the board, for its place and the bound; not yet committed
+RESTART = "restart"
 
 
 class CommandService(Commands, ClientObserver):
     """Takes commands, and knows what becomes of them.
 
-    `answering_apps` are those whose devices answer commands; elsewhere delivery is the outcome.
+    `answering_apps` are those whose devices answer commands (None = those that say so); elsewhere
+    delivery is the outcome.
     """
 
     def __init__(
@@ -55,17 +57,19 @@ class CommandService(Commands, ClientObserver):
         log_of_events: EventLog,
         apps: Mapping[str, App],
         *,
-        answering_apps: frozenset[str] = frozenset(),
+        answering_apps: frozenset[str] | None = None,
         clock: Callable[[], int] = instants.now,
     ) -> None:
         self._db = db
         self._registry = registry
         self._events = log_of_events
         self._apps = apps
+        if answering_apps is None:
+            answering_apps = frozenset(app.name for app in apps.values() if app.answers_commands)
         self._answering_apps = answering_apps
         self._clock = clock
         self._last_created_at = 0
-        self._waiting: dict[str, set[asyncio.Event]] = {}
+        self._waiting = Waiting()
         self._board = Board()
         self._journal = Journal(db, registry, log_of_events, self._told)
         self._dispatcher = Dispatcher(db, downlink, self._board, self._journal, clock)
@@ -75,26 +79,35 @@ class CommandService(Commands, ClientObserver):
     async def load(self) -> None:
         """Take up what the process before this one left; before any device connects.
 
-        What it had sent is queued again, since its outcome is unknown.
+        What it had sent is queued again if it may be repeated, since its outcome is unknown.
         """
         rows = await self._db.read(
             lambda connection: repository.unfinished(connection, self._answering_apps)
         )
         now = self._clock()
         for row in rows:
-            device = self._registry.by_id(row.device)
-            topic = "" if device is None else self._topic(row.app, device.device_id)
-            command = Command(
-                row.id, row.app, row.device, row.name, topic, row.expires_at, row.state,
-                row.attempts, row.app in self._answering_apps,
-            )  # fmt: skip
+            command = self._command(
+                row.id,
+                row.device,
+                row.app,
+                row.name,
+                row.expires_at,
+                row.state,
+                attempts=row.attempts,
+                lane=row.lane,
+                may_repeat=bool(row.may_repeat),
+            )
             self._last_created_at = max(self._last_created_at, row.created_at)
             self._dispatcher.track(command)
             if command.expires_at <= now:
                 self._dispatcher.expire(command)
-            elif command.state == SENT:
+            elif command.state == SENT and command.may_repeat:
                 command.state = QUEUED
-                self._journal.add(command, Step(command.id, QUEUED, "restart", now))
+                self._journal.add(command, Step(command.id, QUEUED, RESTART, now))
+            elif command.state == SENT:
+                command.is_unconfirmed = True
+                reason = f"{RESTART}; {NOT_REPEATED}"
+                self._journal.add(command, Step(command.id, SENT, reason, now))
         await self._journal.flush()
 
     async def run(self) -> None:
@@ -110,28 +123,33 @@ class CommandService(Commands, ClientObserver):
     def listening(self, client: Client, topic_filter: str) -> None:
         """A device that subscribes gets what is queued for it."""
         if client.grant.device:
-            self._dispatcher.listening(client.grant.device)
+            self._dispatcher.listening(client.grant.device, client)
         elif client.grant.anonymous:
             # Without credentials a client is the device whose command topic it names exactly.
             for app in self._apps.values():
                 device_id = _device_id_in(app.command_topic, topic_filter)
                 device = self._registry.find(app.name, device_id)
                 if device is not None:
-                    self._dispatcher.listening(device.id)
+                    self._dispatcher.listening(device.id, client)
 
-    def closed(self, command_ids: list[str]) -> None:
-        """These commands were answered, and that is committed."""
-        for command_id in command_ids:
+    def disconnected(self, client: Client, reason: str) -> None:
+        self._dispatcher.left(client)
+
+    def closed(self, changes: list[tuple[str, str]]) -> None:
+        """These commands, by id, have come to these states, and that is committed."""
+        for command_id, state in changes:
             command = self._board.get(command_id)
-            if command is not None:
+            if command is None:
+                continue
+            if state in FINAL:
                 self._board.remove(command_id)
-                self._dispatcher.look_at(command.device)
-        self._told(command_ids)
+            else:
+                command.state = state
+            self._dispatcher.look_at(command.device)
+        self._told([command_id for command_id, _ in changes])
 
     def _told(self, command_ids: list[str]) -> None:
-        for command_id in command_ids:
-            for waiting in self._waiting.get(command_id, ()):
-                waiting.set()
+        self._waiting.tell(command_ids)
 
     # --- Commands ---
 
@@ -145,69 +163,169 @@ class CommandService(Commands, ClientObserver):
         payload: bytes | None = None,
         expires_in_s: float = 60.0,
         idempotency_key: str | None = None,
+        lane: str | None = None,
+        supersede: bool = False,
+        retry: bool | None = None,
     ) -> CommandRecord:
         """Store a command as queued; it is published when the device is there.
 
-        A repeated `idempotency_key` returns the device's first command and sends nothing. Raises
-        TooManyError if the device has MAX_OPEN open commands.
+        Raises TooManyError if the device has MAX_OPEN open commands, ConflictError if the
+        idempotency key was used for another command.
         """
         caller.require(SEND)
         known = self._own(caller, device)
+        id_field = None
+        if payload is None:
+            id_field = self.id_field_of(device.app)
+            payload = self.payload_of(device.app, name, parameters)
+        terms = terms_of(
+            name,
+            parameters,
+            payload,
+            expires_in_s=expires_in_s,
+            idempotency_key=idempotency_key,
+            lane=lane,
+            supersede=supersede,
+            retry=retry,
+            id_field=id_field,
+        )
+        return await self.send_on(terms, known, caller.actor)
+
+    def payload_of(self, app: str, name: str, parameters: dict[str, Any]) -> bytes:
+        """Return the bytes that an app's devices read. Raises ConflictError if they read none."""
+        if not self._topic(app, "-"):
+            raise ConflictError(f"Devices of the app {app!r} take no commands.")
+        return self._apps[app].command_payload(name, parameters)
+
+    def id_field_of(self, app: str) -> str | None:
+        """Return where an app's devices read a command's id."""
+        known = self._apps.get(app)
+        return None if known is None else known.command_id_field
+
+    async def send_on(self, terms: Terms, device: Device, actor: str) -> CommandRecord:
+        """Store a command on these terms; who may do so was decided before."""
         topic = self._topic(device.app, device.device_id)
         if not topic:
             raise ConflictError(f"Devices of the app {device.app!r} take no commands.")
-        if payload is None:
-            payload = self._apps[device.app].command_payload(name, parameters)
-        _check(name, payload, expires_in_s, idempotency_key)
         if self._board.count(device.id) >= MAX_OPEN:
             raise TooManyError(f"The device has {MAX_OPEN} open commands, which is the most.")
         # Strictly ascending: the order of sending, and the cursor of the list.
         now = self._clock()
         created_at = self._last_created_at = max(now, self._last_created_at + 1)
-        command = Command(
+        command = self._command(
             secrets.token_hex(16),
-            device.app,
             device.id,
-            name,
-            topic,
-            now + round(expires_in_s * 1e6),
-            _STORING,
-            answers=device.app in self._answering_apps,
+            device.app,
+            terms.name,
+            now + round(terms.expires_in_s * 1e6),
+            STORING,
+            lane=terms.lane,
+            may_repeat=terms.may_repeat,
         )
         row = {
             "id": command.id,
             "organization_id": device.organization_id,
             "app": device.app,
             "device": device.id,
-            "name": name,
-            "parameters": parameters,
-            "payload": payload,
+            "name": terms.name,
+            "parameters": terms.parameters,
+            "payload": terms.payload_for(command.id),
             "state": QUEUED,
             "attempts": 0,
-            "idempotency_key": idempotency_key,
-            "requested_by": caller.actor[:MAX_ACTOR_CHARS],
+            "idempotency_key": terms.idempotency_key,
+            "requested_by": actor[:MAX_ACTOR_CHARS],
             "created_at": created_at,
             "expires_at": command.expires_at,
             "updated_at": created_at,
         }
+        beside = {
+            "lane": terms.lane,
+            "may_repeat": terms.may_repeat,
+            "request": terms.request,
+            "batch_id": terms.batch_id,
+        }
+        older = self._hold_older(command) if terms.supersedes else []
 
         def work(tx: Transaction) -> CommandRecord:
-            if idempotency_key is not None:
-                first = repository.find_by_key(tx, device.id, idempotency_key)
+            if terms.idempotency_key is not None:
+                first = repository.find_by_key(tx.connection, device.id, terms.idempotency_key)
                 if first is not None:
-                    tx.after_commit(lambda: self._board.remove(command.id))
-                    return first
-            repository.insert_command(tx, row)
-            event = event_of(known, command.id, name, QUEUED, None)
-            self._events.record(tx, [event], received_at=created_at)
+                    if first[1] not in (None, terms.request):
+                        raise ConflictError(
+                            "This Idempotency-Key was used for another command.",
+                            field="Idempotency-Key",
+                        )
+                    tx.after_commit(lambda: self._forget(command))
+                    return first[0]
+            repository.insert_command(tx, row, beside)
+            events = [event_of(device, command.id, terms.name, QUEUED, None)]
+            gone = []
+            for each in older:
+                step = Step(each.id, SUPERSEDED, f"by {command.id}", created_at)
+                if repository.apply(tx, step):
+                    gone.append((each.id, SUPERSEDED))
+                    events.append(event_of(device, each.id, each.name, SUPERSEDED, step.reason))
+            self._events.record(tx, events, received_at=created_at)
             tx.after_commit(lambda: self._queued(command))
+            tx.after_commit(lambda: self.closed(gone))
             return _found(repository.find_record(tx.connection, command.id), command.id)
+
+        def stored(done: "asyncio.Future[CommandRecord]") -> None:
+            for each in older:
+                each.is_held = False
+            if done.cancelled() or done.exception() is not None:
+                self._forget(command)
+            elif older:
+                self._dispatcher.look_at(device.id)
 
         self._dispatcher.track(command)
         storing = asyncio.ensure_future(self._db.write(work))
-        storing.add_done_callback(lambda done: self._drop_unless_stored(command, done))
+        storing.add_done_callback(stored)
         # A caller who goes away has sent his command all the same.
         return await asyncio.shield(storing)
+
+    def _hold_older(self, command: Command) -> list[Command]:
+        """Return what waits in the command's lane; it is not published meanwhile."""
+        older = [
+            each
+            for each in self._board.of_device(command.device)
+            if each.lane == command.lane and each.state == QUEUED and not each.is_held
+        ]
+        for each in older:
+            each.is_held = True
+        return older
+
+    def _command(
+        self,
+        id: str,
+        device: int,
+        app: str,
+        name: str,
+        expires_at: int,
+        state: str,
+        *,
+        attempts: int = 0,
+        lane: str | None = None,
+        may_repeat: bool = True,
+    ) -> Command:
+        known = self._registry.by_id(device)
+        command = Command(
+            id,
+            app,
+            device,
+            name,
+            "" if known is None else self._topic(app, known.device_id),
+            expires_at,
+            state,
+            attempts,
+            app in self._answering_apps,
+            lane,
+            may_repeat,
+        )
+        template = self._apps[app].response_topic if app in self._apps else None
+        if template is not None and known is not None:
+            command.response_topic = template.replace("{device_id}", known.device_id)
+        return command
 
     def _queued(self, command: Command) -> None:
         command.state = QUEUED
@@ -216,27 +334,22 @@ class CommandService(Commands, ClientObserver):
         else:
             self._dispatcher.look_at(command.device)
 
-    def _drop_unless_stored(self, command: Command, done: "asyncio.Future[CommandRecord]") -> None:
-        if done.cancelled() or done.exception() is not None:
-            self._board.remove(command.id)
+    def _forget(self, command: Command) -> None:
+        self._board.remove(command.id)
+        self._dispatcher.look_at(command.device)  # for those that waited behind it in its lane
 
     async def wait(self, command_id: str, timeout_s: float) -> CommandRecord:
-        changed = asyncio.Event()
-        self._waiting.setdefault(command_id, set()).add(changed)
-        try:
-            async with asyncio.timeout(timeout_s):
-                while True:
-                    changed.clear()
-                    owner, record = await self._db.read(lambda c: _read(c, command_id))
-                    if is_outcome(record.state, answers=owner.app in self._answering_apps):
-                        return record
-                    await changed.wait()
-        except TimeoutError:
-            return (await self._db.read(lambda c: _read(c, command_id)))[1]
-        finally:
-            self._waiting[command_id].discard(changed)
-            if not self._waiting[command_id]:
-                del self._waiting[command_id]
+        with self._waiting.on(command_id) as changed:
+            try:
+                async with asyncio.timeout(timeout_s):
+                    while True:
+                        changed.clear()
+                        owner, record = await self._db.read(lambda c: _read(c, command_id))
+                        if is_outcome(record.state, answers=owner.app in self._answering_apps):
+                            return record
+                        await changed.wait()
+            except TimeoutError:
+                return (await self._db.read(lambda c: _read(c, command_id)))[1]
 
     async def get(self, caller: Caller, command_id: str) -> CommandRecord:
         caller.require(READ)
@@ -245,15 +358,22 @@ class CommandService(Commands, ClientObserver):
         return record
 
     async def list(
-        self, caller: Caller, device: DeviceRecord, *, limit: int = 50, cursor: str | None = None
+        self,
+        caller: Caller,
+        device: DeviceRecord,
+        *,
+        states: Collection[str] = (),
+        limit: int = 50,
+        cursor: str | None = None,
     ) -> Page[CommandRecord]:
         """Return the device's commands, newest first."""
         caller.require(READ)
         self._own(caller, device)
         check_limit(limit)
+        check_states(states)
         before_at = None if cursor is None else decode_cursor(cursor, 1)[0]
         found = await self._db.read(
-            lambda c: repository.list_records(c, device.id, before_at, limit + 1)
+            lambda c: repository.list_records(c, device.id, before_at, limit + 1, states)
         )
         items = found[:limit]
         return Page(items, encode_cursor(items[-1].created_at) if len(found) > limit else None)
@@ -278,7 +398,7 @@ class CommandService(Commands, ClientObserver):
             if device is not None:
                 event = event_of(device, command_id, current.name, CANCELLED, reason)
                 self._events.record(tx, [event], received_at=step.at)
-            tx.after_commit(lambda: self.closed([command_id]))
+            tx.after_commit(lambda: self.closed([(command_id, CANCELLED)]))
             return _found(repository.find_record(tx.connection, command_id), command_id)
 
         command = self._board.get(command_id)
@@ -304,18 +424,6 @@ class CommandService(Commands, ClientObserver):
         known = self._apps.get(app)
         template = known.command_topic if known is not None else None
         return "" if template is None else template.replace("{device_id}", device_id)
-
-
-def _check(name: str, payload: bytes, expires_in_s: float, idempotency_key: str | None) -> None:
-    check_text(name, "name", MAX_NAME_CHARS)
-    if len(payload) > MAX_PAYLOAD_BYTES:
-        raise InvalidValueError(
-            f"The command must not have more than {MAX_PAYLOAD_BYTES} bytes.", field="parameters"
-        )
-    if not math.isfinite(expires_in_s) or not MIN_EXPIRES_IN_S <= expires_in_s <= MAX_EXPIRES_IN_S:
-        raise InvalidValueError("expires_in must be 1s to 30d", field="expires_in")
-    if idempotency_key is not None:
-        check_text(idempotency_key, "Idempotency-Key", MAX_KEY_CHARS)
 
 
 def _read(connection: Connection, command_id: str) -> tuple[Owner, CommandRecord]:

@@ -1,8 +1,10 @@
 """What a command can be, and what can become of it. Nothing else decides that.
 
-queued ──> sent ──> delivered ──> succeeded | failed
+queued ──> sent ──> delivered ──> accepted ──> in_progress ──> succeeded | failed | rejected
   ^          |
-  └── lost ──┘      until then: expired; until it is delivered: cancelled
+  └── lost ──┘      until then: expired; until it is delivered: cancelled; until sent: superseded
+
+An answer also proves what we have not written down, so it may come in any state before it.
 """
 
 from typing import Final
@@ -10,24 +12,35 @@ from typing import Final
 QUEUED: Final = "queued"  # stored; the device is not there yet
 SENT: Final = "sent"  # on its way; nobody knows whether it has arrived
 DELIVERED: Final = "delivered"  # the device's own PUBACK said so
-SUCCEEDED: Final = "succeeded"  # the device answered
-FAILED: Final = "failed"
+ACCEPTED: Final = "accepted"  # the device means to do it
+IN_PROGRESS: Final = "in_progress"  # the device is at it
+SUCCEEDED: Final = "succeeded"  # the device did it
+FAILED: Final = "failed"  # the device tried
+REJECTED: Final = "rejected"  # the device will not do it
 EXPIRED: Final = "expired"  # the deadline came first
 CANCELLED: Final = "cancelled"
+SUPERSEDED: Final = "superseded"  # a newer command of its lane took its place
 
-FINAL: Final = frozenset({SUCCEEDED, FAILED, EXPIRED, CANCELLED})
+FINAL: Final = frozenset({SUCCEEDED, FAILED, REJECTED, EXPIRED, CANCELLED, SUPERSEDED})
 OPEN: Final = frozenset({QUEUED, SENT})  # may still be published
+ANSWERING: Final = frozenset({DELIVERED, ACCEPTED, IN_PROGRESS})  # an outcome may still come
+ANSWERS: Final = frozenset({ACCEPTED, IN_PROGRESS, SUCCEEDED, FAILED, REJECTED})
+ALL: Final = OPEN | ANSWERING | FINAL
 
 # To which state from which. A change from any other state does not take place.
 SOURCES: Final[dict[str, frozenset[str]]] = {
     QUEUED: frozenset({SENT}),
-    SENT: frozenset({QUEUED}),
+    # From itself: it is known now that it will stay unknown whether it has arrived.
+    SENT: frozenset({QUEUED, SENT}),
     DELIVERED: frozenset({SENT}),
-    # An answer also proves what we have not written down: that it was sent before a restart.
-    SUCCEEDED: frozenset({QUEUED, SENT, DELIVERED}),
-    FAILED: frozenset({QUEUED, SENT, DELIVERED}),
-    EXPIRED: frozenset({QUEUED, SENT, DELIVERED}),
+    ACCEPTED: frozenset({QUEUED, SENT, DELIVERED}),
+    IN_PROGRESS: frozenset({QUEUED, SENT, DELIVERED, ACCEPTED}),
+    SUCCEEDED: frozenset({QUEUED, SENT, DELIVERED, ACCEPTED, IN_PROGRESS}),
+    FAILED: frozenset({QUEUED, SENT, DELIVERED, ACCEPTED, IN_PROGRESS}),
+    REJECTED: frozenset({QUEUED, SENT, DELIVERED, ACCEPTED}),
+    EXPIRED: frozenset({QUEUED, SENT, DELIVERED, ACCEPTED, IN_PROGRESS}),
     CANCELLED: frozenset({QUEUED, SENT}),
+    SUPERSEDED: frozenset({QUEUED}),
 }
 
 

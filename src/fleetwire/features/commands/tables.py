@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     JSON,
+    Boolean,
     Column,
     Index,
     Integer,
@@ -23,7 +24,7 @@ commands = Table(
     Column("name", String(128), nullable=False),
     Column("parameters", JSON, nullable=False),
     Column("payload", LargeBinary, nullable=False),  # the bytes the device reads, on every attempt
-    # queued | sent | delivered | succeeded | failed | expired | cancelled
+    # One of states.ALL.
     Column("state", String(16), nullable=False),
     Column("reason", String(200)),
     Column("result", JSON),
@@ -46,4 +47,36 @@ command_events = Table(
     Column("state", String(16), nullable=False),
     Column("reason", String(200)),
     Column("at", Instant, nullable=False),
+)
+
+# What was asked of a command beyond its deadline; those of before have no row.
+command_terms = Table(
+    "command_terms",
+    metadata,
+    Column("command_id", String(32), primary_key=True),
+    Column("lane", String(64)),  # NULL = it waits for nobody
+    Column("may_repeat", Boolean, nullable=False),
+    Column("request", String(64), nullable=False),  # SHA-256 of what the idempotency key stands for
+    Column("batch_id", String(32), index=True),
+)
+
+command_batches = Table(
+    "command_batches",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("organization_id", BigKey, nullable=False),
+    Column("app", String(64), nullable=False),
+    Column("name", String(128), nullable=False),
+    Column("parameters", JSON, nullable=False),
+    Column("terms", JSON, nullable=False),  # expires_at, lane, supersede, may_repeat
+    Column("devices", JSON, nullable=False),  # keys, in order
+    Column("refused", JSON, nullable=False),  # [device_id, reason], the first of them
+    Column("refused_count", Integer, nullable=False),
+    Column("idempotency_key", String(128)),
+    Column("request", String(64), nullable=False),
+    Column("requested_by", String(128), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("spread_at", Instant),  # when every device had its command; NULL = not yet
+    UniqueConstraint("organization_id", "idempotency_key"),
+    Index("ix_command_batches_spread_at", "spread_at"),
 )

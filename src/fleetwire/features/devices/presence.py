@@ -8,23 +8,40 @@ events of one device stay in order. When the database is away the queue waits; p
 only the last change of each device is kept.
 
 Messages only leave a mark (`seen`), which is stored at most once a second for all devices at once.
+A device of which a setting says how often it sends is fresh until its last message is too old.
 
-Does not: judge a device by the age of its last message, or know of anonymous clients.
+A device that flaps is told so once; until it has kept still for a while its row is right, and
+nothing is told or kept of its coming and going.
+
+Does not: know of anonymous clients.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import replace
 
 import structlog
 from sqlalchemy import bindparam, select, update
 
 from fleetwire.errors import StoreUnavailableError
+from fleetwire.features.devices.flapping import MOST, WINDOW_US, Flapping, Verdict
+from fleetwire.features.devices.freshness import Freshness
+from fleetwire.features.devices.presence_history import (
+    CONNECTED,
+    FRESH,
+    STEADY,
+    Change,
+    add_changes,
+    holding,
+    last_seen,
+    prune,
+)
 from fleetwire.features.devices.registry import Registry
 from fleetwire.features.devices.tables import devices
 from fleetwire.ingest.events import EventLog
 from fleetwire.kit import instants
+from fleetwire.kit.device import Device
 from fleetwire.kit.effects import Event
 from fleetwire.net.clients import Client, ClientObserver
 from fleetwire.store.database import Database, Transaction
@@ -36,8 +53,17 @@ GROUP_LIMIT = 1000  # changes in one transaction: the road waits for it
 SEEN_S = 1.0
 RETRY_S = 1.0
 
-CONNECTED = "device.connected"
-DISCONNECTED = "device.disconnected"
+KEPT_US = 90 * 86_400_000_000  # history; the last change of each aspect is kept for ever
+PRUNE_S = 600.0
+
+# The event of an aspect that holds, and that of one that does not.
+EVENTS = {
+    CONNECTED: ("device.connected", "device.disconnected"),
+    FRESH: ("device.reporting", "device.silent"),
+    STEADY: ("device.steady", "device.flapping"),
+}
+MESSAGE = "message"
+SILENT = "silent too long"
 
 _connected = (
     update(devices)
@@ -55,16 +81,6 @@ _seen = (
 )
 
 
-@dataclass(frozen=True)
-class Change:
-    """A device came (`online`) or went, at an instant and for a reason."""
-
-    device: int
-    online: bool
-    reason: str
-    at: int
-
-
 class Presence(ClientObserver):
     """Hears of connections, and tells and stores what they say of devices."""
 
@@ -74,12 +90,18 @@ class Presence(ClientObserver):
         registry: Registry,
         log_of_events: EventLog,
         clock: Callable[[], int] = instants.now,
+        expected_us: Callable[[Device], int] = lambda device: 0,
     ) -> None:
+        """`expected_us` is how old a device's last message may be, 0 = it is not judged."""
         self._db = db
         self._registry = registry
         self._events = log_of_events
         self._clock = clock
         self._connections: dict[int, list[Client]] = {}
+        self._elsewhere: set[int] = set()  # devices that are connected to another broker
+        self._flapping = Flapping()
+        self._freshness = Freshness(expected_us)
+        self._prune_at = 0.0
         self._changes: deque[Change] = deque()
         self._seen: dict[int, int] = {}
         self._wake = asyncio.Event()
@@ -93,16 +115,38 @@ class Presence(ClientObserver):
         )
         at = self._clock()
         self._changes.extend(Change(id, False, "restart", at) for id in ids)
+        flapping = await self._db.read(lambda connection: holding(connection, STEADY))
+        self._changes.extend(
+            Change(id, True, "restart", at, STEADY) for id, holds in flapping.items() if not holds
+        )
+        await self._load_freshness(at)
         await self.flush()
+
+    async def _load_freshness(self, now: int) -> None:
+        """Who was silent too long was so whether or not we were there."""
+        was_fresh = await self._db.read(lambda connection: holding(connection, FRESH))
+        for id, seen_at in (await self._db.read(last_seen)).items():
+            device = self._registry.by_id(id)
+            interval = 0 if device is None else self._freshness.interval_us(device)
+            if device is None or not interval:
+                continue
+            is_fresh = now < seen_at + interval
+            if is_fresh:
+                self._freshness.heard(device, seen_at)
+            if is_fresh != was_fresh.get(id, False):
+                at = seen_at if is_fresh else seen_at + interval
+                self._changes.append(
+                    Change(id, is_fresh, MESSAGE if is_fresh else SILENT, at, FRESH)
+                )
 
     def is_connected(self, device: int) -> bool:
         """Say whether a device is connected now."""
-        return device in self._connections
+        return device in self._connections or device in self._elsewhere
 
     @property
     def connected_devices(self) -> int:
         """How many devices are connected."""
-        return len(self._connections)
+        return len(self._connections.keys() | self._elsewhere)
 
     # --- what the server and the road tell ---
 
@@ -113,7 +157,7 @@ class Presence(ClientObserver):
         own = self._connections.setdefault(device, [])
         own.append(client)
         self._seen[device] = client.connected_at
-        if len(own) == 1:
+        if len(own) == 1 and device not in self._elsewhere:
             self._changed(Change(device, True, "connect", client.connected_at))
 
     def disconnected(self, client: Client, reason: str) -> None:
@@ -126,21 +170,55 @@ class Presence(ClientObserver):
             self._connections[device] = others
         else:
             del self._connections[device]
-            self._changed(Change(device, False, reason, self._clock()))
+            if device not in self._elsewhere:
+                self._changed(Change(device, False, reason, self._clock()))
+
+    def told(self, device: int, online: bool, reason: str, at: int) -> None:
+        """Another broker says that a device came to it or went."""
+        if online == (device in self._elsewhere):
+            return
+        if online:
+            self._elsewhere.add(device)
+        else:
+            self._elsewhere.discard(device)
+        if device not in self._connections:
+            self._changed(Change(device, online, reason, at))
 
     def seen(self, device_ids: Iterable[int], at: int) -> None:
         """Note that these devices sent messages that are stored; called once for each batch."""
-        self._seen.update(dict.fromkeys(device_ids, at))
+        ids = list(device_ids)
+        self._seen.update(dict.fromkeys(ids, at))
+        for id in ids:
+            device = self._registry.by_id(id)
+            if device is not None and self._freshness.heard(device, at):
+                self._queue(Change(id, True, MESSAGE, at, FRESH))
+
+    def check(self) -> None:
+        """Look at the clock: who is silent too long, and who flaps no more."""
+        now = self._clock()
+        for device, since_at in self._freshness.take_silent(now):
+            self._queue(Change(device, False, SILENT, since_at, FRESH))
+        for device in self._flapping.take_calm(now):
+            self._queue(Change(device, True, "calm", now, STEADY))
 
     def _changed(self, change: Change) -> None:
+        verdict = self._flapping.note(change.device, change.at)
+        if verdict is Verdict.QUIET:
+            change = replace(change, is_quiet=True)
+        self._queue(change)
+        if verdict is Verdict.BEGINS:
+            reason = f"{MOST} changes in {WINDOW_US // 1_000_000} s"
+            self._queue(Change(change.device, False, reason, change.at, STEADY))
+
+    def _queue(self, change: Change) -> None:
         if len(self._changes) >= QUEUE_LIMIT:
             self._fold()
         self._changes.append(change)
         self._wake.set()
 
     def _fold(self) -> None:
-        """Keep the last change of each device only: what is true now must not get lost."""
-        last = {change.device: change for change in self._changes}
+        """Keep the last change of each aspect only: what is true now must not get lost."""
+        last = {(change.device, change.aspect): change for change in self._changes}
         if len(last) < len(self._changes):
             log.warning("presence changes folded", kept=len(last), of=len(self._changes))
             self._changes = deque(sorted(last.values(), key=lambda change: change.at))
@@ -161,6 +239,8 @@ class Presence(ClientObserver):
                 is_due = loop.time() >= seen_due
                 if is_due:
                     seen_due = loop.time() + SEEN_S
+                    self.check()
+                    await self._prune(loop.time())
                 await self._store(with_seen=is_due)
             except StoreUnavailableError as error:
                 log.warning("presence is not stored yet", reason=str(error))
@@ -171,6 +251,13 @@ class Presence(ClientObserver):
         await self._store(with_seen=True)
         while self._changes:
             await self._store(with_seen=False)
+
+    async def _prune(self, now_s: float) -> None:
+        if now_s < self._prune_at:
+            return
+        self._prune_at = now_s + PRUNE_S
+        before_at = self._clock() - KEPT_US
+        await self._db.write(lambda tx: prune(tx, before_at))
 
     async def _store(self, *, with_seen: bool) -> None:
         changes = [self._changes.popleft() for _ in range(min(GROUP_LIMIT, len(self._changes)))]
@@ -192,14 +279,14 @@ class Presence(ClientObserver):
 
     def _write(self, tx: Transaction, changes: list[Change], seen: dict[int, int]) -> None:
         """Store changes and marks, on the writer's thread."""
-        last = {change.device: change for change in changes}
+        last = {change.device: change for change in changes if change.aspect == CONNECTED}
         if last:
             tx.execute(
                 _connected,
                 [
                     {
                         "device": change.device,
-                        "online": change.online,
+                        "online": change.holds,
                         "reason": change.reason[:64],
                         "since_at": change.at,
                     }
@@ -209,16 +296,21 @@ class Presence(ClientObserver):
         if seen:
             rows = [{"device": device, "seen_at": at} for device, at in seen.items()]
             tx.execute(_seen, rows)
+        kept = [change for change in changes if not change.is_quiet]
+        add_changes(tx, kept)
         events = []
-        for change in changes:
+        for change in kept:
             device = self._registry.by_id(change.device)
             if device is None:  # removed meanwhile: there is nobody to tell it to
                 continue
             body = {
                 "device_id": device.device_id,
-                "status": "online" if change.online else "offline",
+                "status": "online" if self._is_online(change) else "offline",
                 "reason": change.reason,
                 "since": instants.iso(change.at),
             }
-            events.append(Event(CONNECTED if change.online else DISCONNECTED, device, body))
+            events.append(Event(EVENTS[change.aspect][0 if change.holds else 1], device, body))
         self._events.record(tx, events, received_at=self._clock())
+
+    def _is_online(self, change: Change) -> bool:
+        return change.holds if change.aspect == CONNECTED else self.is_connected(change.device)
