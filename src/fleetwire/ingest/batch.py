@@ -65,3 +65,17 @@ class QuarantineSink(ABC):
 
     @abstractmethod
     def write(self, tx: Transaction, refused: SequenceOf[Refused]) -> None: ...
+
+
+class Ledger(ABC):
+    """Where messages wait that were refused once and are carried again."""
+
+    @abstractmethod
+    def claim(self, tx: Transaction, deliveries: SequenceOf[Delivery]) -> None:
+        """Make sure that all of them still wait. Raises ConflictError: then nothing is carried."""
+
+    @abstractmethod
+    def settle(
+        self, tx: Transaction, accepted: SequenceOf[Accepted], refused: SequenceOf[Refused]
+    ) -> None:
+        """Take out what was accepted, and note why the others were not."""

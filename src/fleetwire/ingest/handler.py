@@ -19,6 +19,8 @@ from fleetwire.kit.app import Raw, Subscription
 from fleetwire.kit.device import Device
 from fleetwire.kit.effects import Effect
 from fleetwire.kit.message import Incoming, NotAcceptedError
+from fleetwire.protocol import constants as c
+from fleetwire.protocol.packets import Publish
 from fleetwire.protocol.topics import Template
 from fleetwire.store.database import Transaction
 
@@ -128,6 +130,7 @@ class Handler:
                 publish.retain,
                 delivery.client_id,
                 delivery.received_at,
+                _correlation_data(publish),
             )
         if self._tx >= 0:
             arguments[self._tx] = tx
@@ -139,6 +142,11 @@ class Handler:
         if result is None:
             return []
         return [result] if isinstance(result, Effect) else list(result)
+
+
+def _correlation_data(publish: Publish) -> bytes:
+    found = publish.properties.get(c.CORRELATION_DATA) if publish.properties else None
+    return found if isinstance(found, bytes) else b""
 
 
 def _run_to_end(coroutine: Any, name: str) -> Any:

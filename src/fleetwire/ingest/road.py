@@ -15,6 +15,7 @@ to quarantine.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -22,7 +23,7 @@ import structlog
 
 from fleetwire.broker.delivery import Delivery
 from fleetwire.errors import DomainError, StoreUnavailableError
-from fleetwire.ingest.batch import Accepted, QuarantineSink, Refused, Sink
+from fleetwire.ingest.batch import Accepted, Ledger, QuarantineSink, Refused, Sink
 from fleetwire.ingest.events import EventBus, EventLog, body_of
 from fleetwire.ingest.router import Path, Router
 from fleetwire.ingest.sequence import Sequence
@@ -66,6 +67,15 @@ class Batch:
         # Handlers that run inside the transaction; their Accepted has a place in the order already.
         self.deferred: list[tuple[Accepted, Path, Device | None]] = []
 
+    def deliveries(self) -> list[Delivery]:
+        """Return all messages of the batch."""
+        accepted = [entry.delivery for entry in self.accepted]
+        return accepted + [entry.delivery for entry in self.refused]
+
+
+class _RehearsedError(Exception):
+    """Ends a transaction that must leave nothing behind."""
+
 
 class Road:
     """The one consumer of a source."""
@@ -100,6 +110,7 @@ class Road:
         self._readings_events = readings_events  # by app
         self._batch_messages = batch_messages
         self._told: set[tuple[str, str]] = set()  # client and topic of refusals that were logged
+        self._turn = asyncio.Lock()  # the sinks know of one batch at a time
 
     @property
     def waiting(self) -> int:
@@ -117,7 +128,36 @@ class Road:
             deliveries = await self._source.swap(self._batch_messages)
             if not deliveries:
                 return
-            await self._carry(deliveries)
+            async with self._turn:
+                await self._carry(deliveries)
+
+    async def again(self, deliveries: list[Delivery], ledger: Ledger) -> Batch:
+        """Carry messages once more that were refused before, in one transaction.
+
+        The ledger takes the place of the quarantine. Raises StoreUnavailableError, or what the
+        database has against one of them; nothing of the batch is stored then. Must not be
+        cancelled: shield it.
+        """
+        async with self._turn:
+            batch = self.prepare(deliveries)
+            try:
+                await self._database.write(lambda tx: self._store_again(tx, batch, ledger))
+            except Exception:
+                self._rolled_back()
+                raise
+            self._committed(batch, is_again=True)
+            return batch
+
+    async def rehearse(self, deliveries: list[Delivery]) -> Batch:
+        """Return what handlers would make of messages; nothing is stored, nobody is told.
+
+        Raises StoreUnavailableError.
+        """
+        batch = self.prepare(deliveries)
+        if batch.deferred:
+            with contextlib.suppress(_RehearsedError):
+                await self._database.write(lambda tx: self._rehearse(tx, batch))
+        return batch
 
     async def _carry(self, deliveries: list[Delivery]) -> None:
         pause_s = RETRY_FIRST_S
@@ -230,6 +270,20 @@ class Road:
     # --- on the writer's thread, inside the transaction ---
 
     def _store(self, tx: Transaction, batch: Batch) -> None:
+        self._store_accepted(tx, batch)
+        if batch.refused:
+            self._quarantine.write(tx, batch.refused)
+
+    def _store_again(self, tx: Transaction, batch: Batch, ledger: Ledger) -> None:
+        ledger.claim(tx, batch.deliveries())
+        self._store_accepted(tx, batch)
+        ledger.settle(tx, batch.accepted, batch.refused)
+
+    def _rehearse(self, tx: Transaction, batch: Batch) -> None:
+        self._run_deferred(tx, batch)
+        raise _RehearsedError  # and with that all of it is rolled back
+
+    def _store_accepted(self, tx: Transaction, batch: Batch) -> None:
         if batch.deferred:
             self._run_deferred(tx, batch)
         effects: dict[type[Effect], list[tuple[Effect, Accepted]]] = {}
@@ -244,8 +298,6 @@ class Road:
         events = effects.pop(Event, [])
         for kind, items in effects.items():
             events += self._sinks[kind].write(tx, items, self._sequence)
-        if batch.refused:
-            self._quarantine.write(tx, batch.refused)
         # Readings have the lower cursors, so this is the order of all of them.
         live = self._told_readings(effects[Reading]) if Reading in effects else []
         if events:
@@ -306,7 +358,7 @@ class Road:
 
     # --- on the event loop, after the commit ---
 
-    def _committed(self, batch: Batch) -> None:
+    def _committed(self, batch: Batch, *, is_again: bool = False) -> None:
         for sink in self._sinks.values():
             sink.committed()
         counters = self.counters
@@ -327,8 +379,9 @@ class Road:
             counters.refused[code] = counters.refused.get(code, 0) + 1
             if refused.delivery.ticket is not None:
                 refused.delivery.ticket.release(code)
-            self._tell(refused)
-        if seen:
+            if not is_again:
+                self._tell(refused)
+        if seen and not is_again:  # what came long ago says nothing of who is there
             self._seen(seen, received_at)
 
     def _tell(self, refused: Refused) -> None:

@@ -22,6 +22,9 @@ async def test_deeds_are_listed_newest_first_page_by_page(rooms: Rooms) -> None:
         first = (await http.get(PATH, params={"limit": 1})).json()
         assert [each["action"] for each in first["items"]] == ["device.deleted"]
         rest = await http.get(PATH, params={"cursor": first["next_cursor"]})
+        (shown,) = rest.json()["items"]
+        assert shown["previous"] == ""
+        assert shown["digest"] == first["items"][0]["previous"]
         assert rest.json() == {
             "items": [
                 {
@@ -33,6 +36,8 @@ async def test_deeds_are_listed_newest_first_page_by_page(rooms: Rooms) -> None:
                     "outcome": "ok",
                     "remote": "192.0.2.1",
                     "detail": {"type": "thing"},
+                    "previous": "",
+                    "digest": shown["digest"],
                 }
             ],
             "next_cursor": None,

@@ -3,6 +3,7 @@
 from fleetwire.features.alarms.endpoints import router as alarms_router
 from fleetwire.features.alarms.service import AlarmService
 from fleetwire.features.alarms.sinks import AlarmSink
+from fleetwire.features.audit.service import SqlAudit
 from fleetwire.features.quarantine.endpoints import router
 from fleetwire.features.quarantine.service import QuarantineService
 from fleetwire.features.quarantine.sink import QuarantineSqlSink
@@ -15,7 +16,7 @@ from tests.features.rooms import Rooms
 async def test_a_refused_message_is_listed_read_and_discarded(rooms: Rooms) -> None:
     sink = QuarantineSqlSink()
     await rooms.db.write(lambda tx: sink.write(tx, [refused(b"\xff")]))
-    services = {QuarantineService: QuarantineService(rooms.db, sink, rooms.audit)}
+    services = {QuarantineService: QuarantineService(rooms.db, sink, SqlAudit(rooms.db))}
     async with serving([router], services) as http:
         path = "/api/v1/quarantine"
         (listed,) = (await http.get(path, params={"topic": "data"})).json()["items"]

@@ -5,10 +5,9 @@ from collections import deque
 from collections.abc import Callable
 
 import structlog
-from sqlalchemy import insert
 
 from fleetwire.errors import StoreUnavailableError
-from fleetwire.features.audit.tables import audit
+from fleetwire.features.audit.chain import append
 from fleetwire.kit import instants
 from fleetwire.net.clients import ClientObserver
 from fleetwire.store.database import Database, Transaction
@@ -67,7 +66,7 @@ class RefusalAudit(ClientObserver):
             return
 
         def work(tx: Transaction) -> None:
-            tx.execute(insert(audit), rows)
+            append(tx, rows)
 
         await self._db.write(work)
         for _ in rows:

@@ -18,5 +18,8 @@ audit = Table(
     Column("outcome", String(16), nullable=False),  # ok | refused
     Column("remote", String(64)),
     Column("detail", JSON, nullable=False),
+    # The chain: the digest of the row before, "" for the first; NULL: from before there was one.
+    Column("previous", String(64)),
+    Column("digest", String(64)),
     Index("ix_audit_organization_id_id", "organization_id", "id"),
 )

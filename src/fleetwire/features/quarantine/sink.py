@@ -32,7 +32,8 @@ class QuarantineSqlSink(QuarantineSink):
     def __init__(self, *, max_rows: int = 100_000, max_bytes: int = 256 * 1024 * 1024) -> None:
         self.rows = 0
         self.bytes = 0
-        self.pruned = 0
+        self.pruned = 0  # rows since start that had to make room …
+        self.outdated = 0  # … and that were too old
         self._max_rows = max_rows
         self._max_bytes = max_bytes
 
@@ -47,6 +48,10 @@ class QuarantineSqlSink(QuarantineSink):
         """Rows with so many bytes of payload were added (or, negative, removed) and committed."""
         self.rows += rows
         self.bytes += size
+
+    def expired(self, rows: int) -> None:
+        """So many rows were removed because they were too old."""
+        self.outdated += rows
 
     def write(self, tx: Transaction, refused: Sequence[Refused]) -> None:
         rows = []
