@@ -37,6 +37,8 @@ class WebListener:
                 timeout_graceful_shutdown=DRAIN_S,
                 ws="websockets-sansio",
                 ws_max_size=1024 * 1024,
+                # An event is encoded once for all; compression would be done for each reader.
+                ws_per_message_deflate=False,
                 server_header=False,
             )
         )

@@ -18,13 +18,9 @@ from fleetwire.ingest.sequence import Sequence
 from fleetwire.kit import App, Caller, Device, Event, LiveEvent
 from fleetwire.store.database import Database, Transaction
 from fleetwire.store.metadata import metadata
-from fleetwire.web.realtime.stream import (
-    BUFFER_CHARS,
-    BUFFER_EVENTS,
-    CHUNK,
-    LiveStream,
-    Reader,
-)
+from fleetwire.web.realtime.chunk import CHUNK_EVENTS as CHUNK, Encoder, chunks_of
+from fleetwire.web.realtime.reader import BUFFER_CHARS, Reader
+from fleetwire.web.realtime.stream import LiveStream
 
 ALICE = Caller("account:1", 1, frozenset({"telemetry.read"}))
 MINE = Device(1, "medical", "bp-1", 1, "blood_pressure_monitor", {"patient_id": "P-1"})
@@ -262,11 +258,18 @@ async def test_falling_behind_before_the_first_event_was_taken_skips_none(house:
 
 
 def test_large_events_fill_the_buffer_by_their_size() -> None:
-    reader = Reader("medical", 1, everything, BUFFER_EVENTS)
+    reader = Reader()
     third = BUFFER_CHARS // 3
-    reader.hear([LiveEvent(n, "medical", MINE, "x", "t", {"a": "a" * third}, 0) for n in (7, 8)])
+
+    def hear(*cursors: int) -> None:
+        body = {"a": "a" * third}
+        events = [LiveEvent(n, "medical", MINE, "x", "t", body, 0) for n in cursors]
+        for chunk in chunks_of(events, Encoder().frame):
+            reader.hear(chunk)
+
+    hear(7, 8)
     assert reader.overflowed_after is None
-    reader.hear([LiveEvent(9, "medical", MINE, "x", "t", {"a": "a" * third}, 0)])
+    hear(9)
     assert reader.overflowed_after == 6
 
 

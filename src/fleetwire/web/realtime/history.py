@@ -39,7 +39,7 @@ class HistoryPage:
 
 
 class History:
-    """The stored events of one app in one organisation."""
+    """The stored events of one organisation, of one app or of all."""
 
     def __init__(
         self,
@@ -51,25 +51,29 @@ class History:
     ) -> None:
         self._database = database
         self._find_device = find_device
-        self._apps = apps
+        self._told = {
+            name: (app.readings_event, app.readings_topic)
+            for name, app in apps.items()
+            if app.readings_event is not None and app.readings_topic is not None
+        }
         self._page_rows = page_rows
 
-    async def after(self, cursor: int, app: str, organization_id: int) -> HistoryPage:
+    async def newest(self) -> int:
+        """Return the newest stored cursor, whosever it is. Raises StoreUnavailableError."""
+        return await self._database.read(_top)
+
+    async def after(self, cursor: int, app: str | None, organization_id: int) -> HistoryPage:
         """Return the next page after this cursor. Raises StoreUnavailableError."""
         return await self._database.read(
             lambda connection: self._read(connection, cursor, app, organization_id)
         )
 
     def _read(
-        self, connection: Connection, after: int, app: str, organization_id: int
+        self, connection: Connection, after: int, app: str | None, organization_id: int
     ) -> HistoryPage:
         # The top is read first and bounds both tables: what commits between the two statements
         # must not show in one table and be missed in the other.
-        tops = (
-            connection.execute(select(func.max(table.c.id))).scalar() or 0
-            for table in (readings, device_events)
-        )
-        top = max(tops)
+        top = _top(connection)
         if top <= after:
             return HistoryPage([], after, True)
         messages, messages_to = self._messages(connection, after, top, app, organization_id)
@@ -81,32 +85,36 @@ class History:
         return HistoryPage(found, position, position == top)
 
     def _events(
-        self, connection: Connection, after: int, top: int, app: str, organization_id: int
+        self, connection: Connection, after: int, top: int, app: str | None, organization_id: int
     ) -> tuple[list[LiveEvent], int]:
         table = device_events.c
-        rows = connection.execute(
+        wanted = (
             select(table.id, table.device, table.name, table.topic, table.body, table.received_at)
             .where(table.id > after, table.id <= top)
-            .where(table.app == app, table.organization_id == organization_id)
+            .where(table.organization_id == organization_id)
             .order_by(table.id)
             .limit(self._page_rows)
-        ).all()
+        )
+        if app is not None:
+            wanted = wanted.where(table.app == app)
+        rows = connection.execute(wanted).all()
         found = []
         for row in rows:
             device = self._find_device(row.device)
             if device is not None:
                 topic = row.topic or ""
                 found.append(
-                    LiveEvent(row.id, app, device, row.name, topic, row.body, row.received_at)
+                    LiveEvent(
+                        row.id, device.app, device, row.name, topic, row.body, row.received_at
+                    )
                 )
         return found, rows[-1].id if len(rows) == self._page_rows else top
 
     def _messages(
-        self, connection: Connection, after: int, top: int, app: str, organization_id: int
+        self, connection: Connection, after: int, top: int, app: str | None, organization_id: int
     ) -> tuple[list[LiveEvent], int]:
-        name = self._apps[app].readings_event
-        template = self._apps[app].readings_topic
-        if name is None or template is None:
+        told = {name: of for name, of in self._told.items() if app is None or name == app}
+        if not told:
             return [], top
         table = readings.c
         # Not joined with devices: by its key the table is in order already, and no planner may
@@ -131,12 +139,15 @@ class History:
             device = self._find_device(last.device)
             if (
                 device is not None
-                and device.app == app
+                and device.app in told
                 and device.organization_id == organization_id
             ):
+                name, template = told[device.app]
                 topic = template.replace("{device_id}", device.device_id)
                 body = body_of(last.source)
-                found.append(LiveEvent(last.id, app, device, name, topic, body, last.received_at))
+                found.append(
+                    LiveEvent(last.id, device.app, device, name, topic, body, last.received_at)
+                )
             complete_to = last.id
             if seen_bytes > PAGE_BYTES:
                 break
@@ -145,6 +156,14 @@ class History:
                 complete_to = top
         rows.close()
         return found, complete_to
+
+
+def _top(connection: Connection) -> int:
+    tops = (
+        connection.execute(select(func.max(table.c.id))).scalar() or 0
+        for table in (readings, device_events)
+    )
+    return max(tops)
 
 
 def _messages_of(rows: Any) -> Iterator[list[Row[Any]]]:
