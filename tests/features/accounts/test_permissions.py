@@ -1,6 +1,7 @@
 """Roles: each may do what the one below it may, and every permission asked for is somebody's."""
 
 import ast
+import importlib
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,15 +14,9 @@ from fleetwire.features.accounts.permissions import PERMISSIONS, ROLES, is_above
 def asked_for() -> set[str]:
     """Return every permission that the source asks for: `require("…")`, or by its constant."""
     found: set[str] = set()
-    for path in Path(fleetwire.__file__).parent.rglob("*.py"):
+    root = Path(fleetwire.__file__).parent
+    for path in root.rglob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        named = {
-            target.id: node.value.value
-            for node in tree.body
-            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
-            for target in node.targets
-            if isinstance(target, ast.Name)
-        }
         for node in ast.walk(tree):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
                 continue
@@ -32,7 +27,9 @@ def asked_for() -> set[str]:
                 found.add(str(wanted.value))
             else:
                 assert isinstance(wanted, ast.Name), f"{path}:{node.lineno}"
-                found.add(str(named[wanted.id]))
+                inside = path.relative_to(root).with_suffix("").parts
+                module = importlib.import_module(".".join(("fleetwire", *inside)))
+                found.add(str(getattr(module, wanted.id)))
     return found
 
 

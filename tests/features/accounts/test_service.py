@@ -237,8 +237,9 @@ async def test_a_closed_account_is_refused_from_the_next_request_on(people: Peop
     with pytest.raises(UnauthenticatedError):
         await people.accounts.refresh(tokens.refresh_token, HERE)
     await people.accounts.update(owner, ann.id, is_active=True)
-    assert await people.accounts.authenticate_token(tokens.access_token, HERE)
-    with pytest.raises(UnauthenticatedError):  # the login that was ended stays ended
+    with pytest.raises(UnauthenticatedError, match="Sign in again"):  # what was ended stays ended
+        await people.accounts.authenticate_token(tokens.access_token, HERE)
+    with pytest.raises(UnauthenticatedError):
         await people.accounts.refresh(tokens.refresh_token, HERE)
 
 

@@ -1,4 +1,4 @@
-"""HTTP: the keys that services sign in to MQTT with."""
+"""HTTP: the keys that services sign in with."""
 
 from typing import Annotated
 
@@ -33,6 +33,7 @@ async def create_key(body: ApiKeyRequest, caller: Asks, keys: TheKeys) -> NewApi
         publish=body.publish,
         subscribe=body.subscribe,
         expires_at=expires_at,
+        permissions=body.permissions,
     )
     return NewApiKeyView.of(made)
 

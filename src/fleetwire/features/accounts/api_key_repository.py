@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, bindparam, func, insert, or_, select, update
 
-from fleetwire.features.accounts.tables import api_keys
+from fleetwire.features.accounts.tables import api_keys, key_scopes
 from fleetwire.store.database import Transaction
 
 
@@ -24,9 +24,14 @@ class ApiKey(msgspec.Struct, frozen=True):
     last_used_at: int | None
     created_at: int
     created_by: str
+    permissions: list[str]  # over HTTP
 
 
-_columns = tuple(api_keys.c[name] for name in ApiKey.__struct_fields__)
+_columns = (
+    *(api_keys.c[name] for name in ApiKey.__struct_fields__ if name != "permissions"),
+    key_scopes.c.permissions,
+)
+_with_scopes = api_keys.outerjoin(key_scopes, key_scopes.c.key_id == api_keys.c.id)
 _used = (
     update(api_keys).where(api_keys.c.id == bindparam("key")).values(last_used_at=bindparam("at"))
 )
@@ -39,30 +44,44 @@ def insert_key(tx: Transaction, row: dict[str, Any]) -> int:
     return int(key[0])
 
 
+def insert_scope(tx: Transaction, key_id: int, permissions: Sequence[str]) -> None:
+    """Store what a key may do over HTTP."""
+    tx.execute(insert(key_scopes).values(key_id=key_id, permissions=list(permissions)))
+
+
+def _key(row: Sequence[Any]) -> ApiKey:
+    *fields, permissions = row
+    return ApiKey(*(*fields, permissions or []))  # keys of before have no scope
+
+
 def all_keys(connection: Connection) -> list[tuple[str, ApiKey]]:
     """Return (hash of the token, key) of every key, also of those that were revoked."""
-    rows = connection.execute(select(api_keys.c.token_hash, *_columns))
-    return [(row[0], ApiKey(*row[1:])) for row in rows]
+    rows = connection.execute(select(api_keys.c.token_hash, *_columns).select_from(_with_scopes))
+    return [(row[0], _key(row[1:])) for row in rows]
 
 
 def list_keys(
     connection: Connection, organization_id: int, after_id: int, limit: int
 ) -> list[ApiKey]:
     """Return an organisation's keys past this number, in the order they were made."""
-    query = select(*_columns).where(
-        api_keys.c.organization_id == organization_id, api_keys.c.id > after_id
+    query = (
+        select(*_columns)
+        .select_from(_with_scopes)
+        .where(api_keys.c.organization_id == organization_id, api_keys.c.id > after_id)
     )
     rows = connection.execute(query.order_by(api_keys.c.id).limit(limit))
-    return [ApiKey(*row) for row in rows]
+    return [_key(row) for row in rows]
 
 
 def find_key(connection: Connection, organization_id: int, id: int) -> ApiKey | None:
     """Return one of an organisation's keys."""
-    query = select(*_columns).where(
-        api_keys.c.id == id, api_keys.c.organization_id == organization_id
+    query = (
+        select(*_columns)
+        .select_from(_with_scopes)
+        .where(api_keys.c.id == id, api_keys.c.organization_id == organization_id)
     )
     row = connection.execute(query).one_or_none()
-    return None if row is None else ApiKey(*row)
+    return None if row is None else _key(row)
 
 
 def count_usable(

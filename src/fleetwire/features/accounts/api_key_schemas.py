@@ -14,6 +14,7 @@ _KEY: dict[str, Any] = {
     "kind": "service",
     "publish": [],
     "subscribe": ["devices/+/data"],
+    "permissions": ["device.read"],
     "expires_at": "2027-01-31T00:00:00.000Z",
     "revoked_at": None,
     "last_used_at": None,
@@ -31,7 +32,7 @@ class ApiKeyRequest(BaseModel):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
-                {k: _KEY[k] for k in ("name", "publish", "subscribe", "expires_at")},
+                {k: _KEY[k] for k in ("name", "publish", "subscribe", "permissions", "expires_at")},
             ]
         }
     )
@@ -39,6 +40,9 @@ class ApiKeyRequest(BaseModel):
     name: str = Field(min_length=1, max_length=MAX_NAME_CHARS)
     publish: list[str] = Field([], max_length=MAX_RIGHTS, description=_PLACES)
     subscribe: list[str] = Field([], max_length=MAX_RIGHTS, description=_PLACES)
+    permissions: list[str] = Field(
+        [], max_length=MAX_RIGHTS, description="over HTTP: some of yours, such as device.read"
+    )
     expires_at: str | None = Field(None, description="ISO 8601 or epoch; none = never")
 
 
@@ -52,6 +56,7 @@ class ApiKeyView(BaseModel):
     kind: str
     publish: list[str]
     subscribe: list[str]
+    permissions: list[str]
     expires_at: str | None
     revoked_at: str | None
     last_used_at: str | None
@@ -67,6 +72,7 @@ class ApiKeyView(BaseModel):
             kind=key.kind,
             publish=key.publish,
             subscribe=key.subscribe,
+            permissions=key.permissions,
             expires_at=_iso(key.expires_at),
             revoked_at=_iso(key.revoked_at),
             last_used_at=_iso(key.last_used_at),
@@ -76,7 +82,7 @@ class ApiKeyView(BaseModel):
 
 
 class NewApiKeyView(BaseModel):
-    """A new key. Send the token as the MQTT password; it is shown here and never again."""
+    """A new key. Send the token as MQTT password or Bearer; it is shown here and never again."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"key": _KEY, "token": "fwk_ and 43 characters"}]}

@@ -1,9 +1,10 @@
-"""ApiKeys: what services and programs of an organisation sign in to MQTT with.
+"""ApiKeys: what services and programs of an organisation sign in with.
 
 A key's token is shown once, when it is made; only its hash is kept. It is sent as the MQTT
-password, with any user name. What it may publish and subscribe to is said when it is made.
+password, with any user name, or over HTTP as `Authorization: Bearer fwk_…`. What it may publish and
+subscribe to, and its permissions over HTTP, are said when it is made.
 
-Does not: give access over HTTP.
+Does not: let keys make keys or manage people, so that what leaks cannot outlive its own end.
 """
 
 import re
@@ -15,9 +16,17 @@ from typing import Any
 import msgspec
 
 from fleetwire.broker.topic_rights import check
-from fleetwire.errors import ConflictError, InvalidValueError, NotFoundError, TooManyError
+from fleetwire.errors import (
+    ConflictError,
+    ForbiddenError,
+    InvalidValueError,
+    NotFoundError,
+    TooManyError,
+    UnauthenticatedError,
+)
 from fleetwire.features.accounts import api_key_repository as repository
 from fleetwire.features.accounts.api_key_repository import ApiKey
+from fleetwire.features.accounts.permissions import OWNER, PERMISSIONS
 from fleetwire.features.audit.service import SqlAudit
 from fleetwire.features.organizations.repository import count_organizations
 from fleetwire.features.paging import check_limit, decode_cursor, encode_cursor
@@ -31,6 +40,7 @@ READ = "key.read"
 WRITE = "key.write"
 PREFIX = "fwk_"  # tells a key's token from other passwords, and finds one in a file it leaked to
 SERVICE = "service"
+FOR_PEOPLE_ONLY = frozenset({"account.manage", WRITE, "organization.create"})
 TOKEN_BYTES = 32  # 256 random bits: a fast hash is enough to store them
 MAX_KEYS = 1_000  # usable ones of one organisation
 MAX_RIGHTS = 64  # each is looked at for a new topic
@@ -78,10 +88,13 @@ class ApiKeys:
         publish: Sequence[str],
         subscribe: Sequence[str],
         expires_at: int | None = None,
+        permissions: Sequence[str] = (),
     ) -> NewApiKey:
         """Make a key; `publish` and `subscribe` are Topic Filters, with places (topic_rights).
 
-        Raises InvalidValueError, ConflictError if the name is taken, TooManyError past the bound.
+        `permissions` are what it may do over HTTP: some of what the caller may. Raises
+        InvalidValueError, ForbiddenError, ConflictError if the name is taken, TooManyError past the
+        bound.
         """
         caller.require(WRITE)
         if len(name) > MAX_NAME_CHARS or not _NAME.fullmatch(name):
@@ -92,8 +105,12 @@ class ApiKeys:
             )
         _check_rights(publish, "publish")
         _check_rights(subscribe, "subscribe")
-        if not publish and not subscribe:
-            raise InvalidValueError("A key needs something to publish or subscribe to.")
+        scope = sorted(set(permissions))
+        _check_scope(caller, scope)
+        if not publish and not subscribe and not scope:
+            raise InvalidValueError(
+                "A key needs something to publish or subscribe to, or a permission."
+            )
         if expires_at is not None and expires_at <= self._clock():
             raise InvalidValueError("expires_at has passed already", field="expires_at")
         token = PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
@@ -122,13 +139,19 @@ class ApiKeys:
             }
             token_hash = hash_of(token.encode())
             id = repository.insert_key(tx, row | {"token_hash": token_hash})
-            key = ApiKey(id, **row)
+            repository.insert_scope(tx, id, scope)
+            key = ApiKey(id, **row, permissions=scope)
             self._audit.record_in(
                 tx,
                 caller,
                 "key.created",
                 f"key:{id}",
-                detail={"name": name, "publish": list(publish), "subscribe": list(subscribe)},
+                detail={
+                    "name": name,
+                    "publish": list(publish),
+                    "subscribe": list(subscribe),
+                    "permissions": scope,
+                },
             )
             tx.after_commit(lambda: self._by_hash.update({token_hash: key}))
             return key
@@ -179,6 +202,28 @@ class ApiKeys:
         """
         return self._by_hash.get(hash_of(token))
 
+    def authenticate(self, token: str, remote: str) -> Caller:
+        """Return a key as one who asks over HTTP. Raises UnauthenticatedError."""
+        key = self.find(token.encode(errors="replace"))
+        if key is None:
+            raise UnauthenticatedError("There is no such key.")
+        if key.revoked_at is not None:
+            raise UnauthenticatedError("This key was revoked.")
+        if key.expires_at is not None and key.expires_at <= self._clock():
+            raise UnauthenticatedError("This key has expired.")
+        self.note_used(key)
+        return Caller(
+            actor=identity_of(key),
+            organization_id=key.organization_id,
+            permissions=frozenset(key.permissions),
+            role=key.kind,
+            remote=remote,
+        )
+
+    def by_id(self, key_id: int) -> ApiKey | None:
+        """Return a key by its number, also if it expired or was revoked; from memory."""
+        return next((key for key in self._by_hash.values() if key.id == key_id), None)
+
     def note_used(self, key: ApiKey) -> None:
         """Note that a client signed in with this key; `flush` stores it."""
         self._used[key.id] = self._clock()
@@ -203,6 +248,20 @@ def identity_of(key: ApiKey) -> str:
 def hash_of(token: bytes) -> str:
     """Return the form in which a token is stored: SHA-256, hexadecimal."""
     return sha256(token).hexdigest()
+
+
+def _check_scope(caller: Caller, permissions: Sequence[str]) -> None:
+    for permission in permissions:
+        if permission not in PERMISSIONS[OWNER]:
+            raise InvalidValueError(
+                f"There is no permission {permission[:64]!r}.", field="permissions"
+            )
+        if permission in FOR_PEOPLE_ONLY:
+            raise InvalidValueError(
+                f"{permission!r} is for people: a key cannot have it.", field="permissions"
+            )
+        if permission not in caller.permissions:  # nobody gives what he does not have
+            raise ForbiddenError(f"You do not have the permission {permission!r} yourself.")
 
 
 def _check_rights(rights: Sequence[str], field: str) -> None:

@@ -7,9 +7,14 @@ from typing import Any
 
 import msgspec
 
+from fleetwire.kit.etags import etag
+
 
 class Account(msgspec.Struct, frozen=True):
-    """A person's account and its place in an organisation; the password's hash is not here."""
+    """A person's account and its place in one organisation; the password's hash is not here.
+
+    A person may belong to several organisations, in each with a role of its own.
+    """
 
     id: int
     email: str
@@ -22,6 +27,19 @@ class Account(msgspec.Struct, frozen=True):
     role: str
 
 
+def tag_of(account: Account) -> str:
+    """Return the tag of what people set of an account."""
+    return etag(
+        account.id,
+        account.email,
+        account.username,
+        account.full_name,
+        account.is_active,
+        account.organization_id,
+        account.role,
+    )
+
+
 class Directory:
     """Finds accounts by key, e-mail and user name. Changed after each commit, in commit order."""
 
@@ -29,12 +47,14 @@ class Directory:
         self._by_id: dict[int, Account] = {}
         self._by_email: dict[str, Account] = {}
         self._by_username: dict[str, Account] = {}
+        self._roles: dict[int, dict[int, str]] = {}  # account → organisation → role
+        self._versions: dict[int, int] = {}
 
     def __len__(self) -> int:
         return len(self._by_id)
 
     def put(self, account: Account) -> None:
-        """Add an account, or what has become of it."""
+        """Add an account with its place, or what has become of it."""
         before = self._by_id.get(account.id)
         if before is not None:
             del self._by_email[before.email]
@@ -42,14 +62,49 @@ class Directory:
         self._by_id[account.id] = account
         self._by_email[account.email] = account
         self._by_username[account.username] = account
+        self._roles.setdefault(account.id, {})[account.organization_id] = account.role
 
     def change(self, id: int, **changes: Any) -> None:
-        """Replace fields of an account."""
+        """Replace fields of an account; its places stay."""
         self.put(msgspec.structs.replace(self._by_id[id], **changes))
 
-    def find(self, id: int) -> Account | None:
-        """Return an account by key."""
-        return self._by_id.get(id)
+    def join(self, id: int, organization_id: int, role: str) -> None:
+        """Give an account a place in an organisation, or another role there."""
+        self._roles[id][organization_id] = role
+        self._settle(id)
+
+    def leave(self, id: int, organization_id: int) -> None:
+        """Take away an account's place in an organisation; it has another one."""
+        del self._roles[id][organization_id]
+        self._settle(id)
+
+    def _settle(self, id: int) -> None:
+        """Let the account stand in its oldest organisation where none is named."""
+        roles = self._roles[id]
+        first = min(roles)
+        self.change(id, organization_id=first, role=roles[first])
+
+    def places(self, id: int) -> dict[int, str]:
+        """Return the organisations that an account belongs to, with its role in each."""
+        return dict(self._roles.get(id, {}))
+
+    def version(self, id: int) -> int:
+        """Return which access tokens of an account are good: those of this version."""
+        return self._versions.get(id, 0)
+
+    def set_version(self, id: int, version: int) -> None:
+        """End the access tokens of older versions."""
+        self._versions[id] = version
+
+    def find(self, id: int, organization_id: int | None = None) -> Account | None:
+        """Return an account by key, in an organisation it belongs to; None = in its oldest."""
+        account = self._by_id.get(id)
+        if account is None or organization_id is None:
+            return account
+        role = self._roles[id].get(organization_id)
+        if role is None:
+            return None
+        return msgspec.structs.replace(account, organization_id=organization_id, role=role)
 
     def by_email(self, email: str) -> Account | None:
         """Return the account with this e-mail address."""
@@ -67,7 +122,7 @@ class Directory:
         """Return an organisation's accounts past this key, in the order they were made."""
         found = [
             account
-            for account in self._by_id.values()
-            if account.organization_id == organization_id and account.id > after_id
+            for id in self._by_id
+            if id > after_id and (account := self.find(id, organization_id)) is not None
         ]
         return sorted(found, key=lambda account: account.id)

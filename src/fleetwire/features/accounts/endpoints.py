@@ -5,9 +5,10 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, status
+from fastapi import APIRouter, Query, Request, Response, status
 from fastapi.requests import HTTPConnection
 
+from fleetwire.features.accounts.directory import tag_of
 from fleetwire.features.accounts.schemas import (
     AccountChange,
     AccountPage,
@@ -17,9 +18,11 @@ from fleetwire.features.accounts.schemas import (
     NewAccount,
     PasswordChange,
     RefreshRequest,
+    Switch,
     TokensView,
 )
 from fleetwire.features.accounts.service import Accounts
+from fleetwire.kit.etags import PRECONDITIONS, IfMatch
 from fleetwire.kit.http import Asks, service
 
 login_router = APIRouter(prefix="/api/v1/auth", tags=["sign in"])
@@ -41,7 +44,20 @@ def remote_of(connection: HTTPConnection) -> str:
 @login_router.post("/login", responses=_WRONG | _TOO_MANY)
 async def login(body: Login, request: Request, accounts: TheAccounts) -> TokensView:
     """Sign in."""
-    return TokensView.of(await accounts.login(body.username, body.password, remote_of(request)))
+    return TokensView.of(
+        await accounts.login(
+            body.username,
+            body.password,
+            remote_of(request),
+            organization_id=body.organization,
+        )
+    )
+
+
+@login_router.post("/switch")
+async def switch(body: Switch, caller: Asks, accounts: TheAccounts) -> TokensView:
+    """Return tokens for another organisation that you belong to; those you have stay good."""
+    return TokensView.of(await accounts.switch(caller, body.organization))
 
 
 @login_router.post("/refresh", responses=_WRONG)
@@ -103,14 +119,23 @@ async def list_accounts(
 
 
 @router.get("/{account_id}")
-async def read_account(account_id: int, caller: Asks, accounts: TheAccounts) -> AccountView:
+async def read_account(
+    account_id: int, caller: Asks, accounts: TheAccounts, response: Response
+) -> AccountView:
     """Return one account."""
-    return AccountView.of(await accounts.get(caller, account_id))
+    account = await accounts.get(caller, account_id)
+    response.headers["ETag"] = tag_of(account)
+    return AccountView.of(account)
 
 
-@router.patch("/{account_id}", responses={409: {"description": "A name is taken"}})
+@router.patch("/{account_id}", responses=PRECONDITIONS | {409: {"description": "A name is taken"}})
 async def change_account(
-    account_id: int, body: AccountChange, caller: Asks, accounts: TheAccounts
+    account_id: int,
+    body: AccountChange,
+    caller: Asks,
+    accounts: TheAccounts,
+    if_match: IfMatch,
+    response: Response,
 ) -> AccountView:
     """Change what is sent. Another password, or closing the account, ends all its logins."""
     account = await accounts.update(
@@ -122,11 +147,27 @@ async def change_account(
         role=body.role,
         password=body.password,
         is_active=body.is_active,
+        expects=lambda found: if_match.check(tag_of(found)),
     )
+    response.headers["ETag"] = tag_of(account)
     return AccountView.of(account)
 
 
-@router.delete("/{account_id}", status_code=status.HTTP_204_NO_CONTENT)
+@router.delete(
+    "/{account_id}",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses={409: {"description": "It is the organisation's last owner"}},
+)
 async def close_account(account_id: int, caller: Asks, accounts: TheAccounts) -> None:
     """Close an account. It stays on record and can be opened again."""
     await accounts.deactivate(caller, account_id)
+
+
+@router.delete(
+    "/{account_id}/membership",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses={409: {"description": "The last owner, or a member of nothing else"}},
+)
+async def remove_member(account_id: int, caller: Asks, accounts: TheAccounts) -> None:
+    """End somebody's membership in your organisation; the account stays in others."""
+    await accounts.remove_member(caller, account_id)

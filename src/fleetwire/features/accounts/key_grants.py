@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from fleetwire.broker.grants import Grant
+from fleetwire.features.accounts.api_key_repository import ApiKey
 from fleetwire.features.accounts.api_keys import PREFIX, ApiKeys, identity_of
 from fleetwire.kit import instants
 from fleetwire.net.authenticator import Offer, RefusedError
@@ -28,6 +29,15 @@ class KeyGrants:
         key = self._keys.find(offer.password or b"")
         if key is None:
             raise RefusedError("wrong user name or password", BAD_USER_NAME_OR_PASSWORD)
+        grant = self.grant_for(key, offer)
+        self._keys.note_used(key)
+        return grant
+
+    def grant_for(self, key: ApiKey, offer: Offer) -> Grant:
+        """Return what a client with this key would be let do, which is no use of it.
+
+        Raises RefusedError.
+        """
         if key.revoked_at is not None:
             raise RefusedError("key revoked", NOT_AUTHORIZED)
         if key.expires_at is not None and key.expires_at <= self._clock():
@@ -39,12 +49,10 @@ class KeyGrants:
             "organization": str(key.organization_id),
             "role": key.kind,
         }
-        grant = Grant(
+        return Grant(
             identity,
             granted(key.publish, values, identity, offer.remote),
             granted(key.subscribe, values, identity, offer.remote),
             organization_id=key.organization_id,
             expires_at=key.expires_at or 0,
         )
-        self._keys.note_used(key)
-        return grant

@@ -19,13 +19,14 @@ _ADMINISTRATOR = _OPERATOR | {
     "organization.write",
 }
 
-# In rising order. An owner may do what an administrator may; only owners make or change owners.
+# In rising order. An owner may do what an administrator may; only owners make or change owners,
+# and those of the first organisation make others.
 PERMISSIONS: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "viewer": _VIEWER,
         "operator": _OPERATOR,
         "administrator": _ADMINISTRATOR,
-        OWNER: _ADMINISTRATOR,
+        OWNER: _ADMINISTRATOR | {"organization.create"},
     }
 )
 ROLES: tuple[str, ...] = tuple(PERMISSIONS)

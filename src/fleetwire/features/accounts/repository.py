@@ -7,8 +7,12 @@ import msgspec
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from fleetwire.features.accounts.directory import Account
-from fleetwire.features.accounts.tables import accounts, refresh_tokens
-from fleetwire.features.organizations.repository import Membership, all_members
+from fleetwire.features.accounts.tables import accounts, logins, refresh_tokens, token_versions
+from fleetwire.features.organizations.repository import (
+    Membership,
+    all_members,
+    members_of_account,
+)
 from fleetwire.store.database import Transaction
 
 
@@ -23,27 +27,42 @@ class RefreshToken(msgspec.Struct):
     revoked_at: int | None
 
 
-def all_accounts(connection: Connection) -> list[Account]:
-    """Return every account with the first organisation that it belongs to."""
+def all_accounts(connection: Connection, id: int | None = None) -> list[Account]:
+    """Return every account, or this one, with the first organisation that it belongs to."""
     memberships: dict[int, Membership] = {}
-    for membership in all_members(connection):
+    for membership in all_members(connection) if id is None else members_of_account(connection, id):
         memberships.setdefault(membership.account_id, membership)
-    rows = connection.execute(
-        select(
-            accounts.c.id,
-            accounts.c.email,
-            accounts.c.username,
-            accounts.c.full_name,
-            accounts.c.is_active,
-            accounts.c.created_at,
-            accounts.c.last_login_at,
-        ).order_by(accounts.c.id)
-    )
+    query = select(
+        accounts.c.id,
+        accounts.c.email,
+        accounts.c.username,
+        accounts.c.full_name,
+        accounts.c.is_active,
+        accounts.c.created_at,
+        accounts.c.last_login_at,
+    ).order_by(accounts.c.id)
+    rows = connection.execute(query if id is None else query.where(accounts.c.id == id))
     return [
         Account(*row, memberships[row.id].organization_id, memberships[row.id].role)
         for row in rows
         if row.id in memberships
     ]
+
+
+def find_account(connection: Connection, id: int, organization_id: int) -> Account | None:
+    """Return an account in an organisation, None if it has no place there."""
+    place = next(
+        (
+            membership
+            for membership in members_of_account(connection, id)
+            if membership.organization_id == organization_id
+        ),
+        None,
+    )
+    found = next((each for each in all_accounts(connection, id)), None)
+    if place is None or found is None:
+        return None
+    return msgspec.structs.replace(found, organization_id=organization_id, role=place.role)
 
 
 def insert_account(
@@ -92,7 +111,46 @@ def count_active(connection: Connection, ids: Sequence[int]) -> int:
     return connection.scalar(query.where(accounts.c.id.in_(ids), accounts.c.is_active)) or 0
 
 
+def all_versions(connection: Connection) -> list[tuple[int, int]]:
+    """Return (account, version of its access tokens) where that is not 0."""
+    rows = connection.execute(select(token_versions.c.account_id, token_versions.c.version))
+    return [(row[0], row[1]) for row in rows]
+
+
+def raise_version(tx: Transaction, account_id: int) -> int:
+    """Raise the version that access tokens must have and return it."""
+    mine = token_versions.c.account_id == account_id
+    before = tx.connection.scalar(select(token_versions.c.version).where(mine))
+    if before is None:
+        tx.execute(insert(token_versions).values(account_id=account_id, version=1))
+        return 1
+    tx.execute(update(token_versions).where(mine).values(version=before + 1))
+    return int(before) + 1
+
+
 # --- refresh tokens ---
+
+
+def insert_login(tx: Transaction, family: str, account_id: int, organization_id: int) -> None:
+    """Store the organisation that a login is for."""
+    row = {"family": family, "account_id": account_id, "organization_id": organization_id}
+    tx.execute(insert(logins).values(row))
+
+
+def organization_of_login(connection: Connection, family: str) -> int | None:
+    """Return the organisation that a login is for; None for those made before it was stored."""
+    found: int | None = connection.scalar(
+        select(logins.c.organization_id).where(logins.c.family == family)
+    )
+    return found
+
+
+def revoke_logins_for(tx: Transaction, account_id: int, organization_id: int, at: int) -> None:
+    """Revoke the refresh tokens of an account's logins for one organisation."""
+    families = select(logins.c.family).where(
+        logins.c.account_id == account_id, logins.c.organization_id == organization_id
+    )
+    _revoke(tx, refresh_tokens.c.family.in_(families), at)
 
 
 def insert_refresh_token(
@@ -153,6 +211,8 @@ def remove_old_tokens(tx: Transaction, account_id: int, *, families: int, at: in
     old = list(tx.connection.scalars(too_many))
     if old:
         tx.execute(delete(refresh_tokens).where(mine, refresh_tokens.c.family.in_(old)))
+    kept = select(refresh_tokens.c.family).where(mine)
+    tx.execute(delete(logins).where(logins.c.account_id == account_id, ~logins.c.family.in_(kept)))
 
 
 def _revoke(tx: Transaction, condition: Any, at: int) -> None:

@@ -47,6 +47,16 @@ def clean_full_name(full_name: str) -> str | None:
     return full_name or None
 
 
+def clean_organization_name(name: str) -> str:
+    """Return the name without blanks around it. Raises InvalidValueError."""
+    name = name.strip()
+    if not 1 <= len(name) <= MAX_FULL_NAME_CHARS or not name.isprintable():
+        raise InvalidValueError(
+            f"name must be printable text of 1 to {MAX_FULL_NAME_CHARS} characters", field="name"
+        )
+    return name
+
+
 def check_role(role: str) -> None:
     """Raise InvalidValueError unless there is such a role."""
     if role not in ROLES:

@@ -44,6 +44,15 @@ class Login(BaseModel):
         max_length=MAX_EMAIL_CHARS, validation_alias=AliasChoices("username", "email")
     )
     password: str = Field(max_length=MAX_PASSWORD_CHARS)
+    organization: int | None = Field(None, description="its id; none = your oldest")
+
+
+class Switch(BaseModel):
+    """The organisation to go on in."""
+
+    model_config = _examples({"organization": 2})
+
+    organization: int
 
 
 class RefreshRequest(BaseModel):

@@ -1,6 +1,6 @@
-"""The tables of people's accounts, their refresh tokens, and the keys of services."""
+"""The tables of people's accounts and logins, invitations, and the keys of services."""
 
-from sqlalchemy import JSON, Boolean, Column, ForeignKey, String, Table
+from sqlalchemy import JSON, Boolean, Column, ForeignKey, Integer, String, Table
 
 from fleetwire.store.metadata import BigKey, Instant, metadata
 
@@ -49,4 +49,52 @@ api_keys = Table(
     Column("created_by", String(256), nullable=False),  # account:17
     # A key's number is part of its identity: it is never given to another one.
     sqlite_autoincrement=True,
+)
+
+# Raised when a password changes or an account is closed: older access tokens end with that.
+token_versions = Table(
+    "token_versions",
+    metadata,
+    Column("account_id", BigKey, primary_key=True, autoincrement=False),
+    Column("version", Integer, nullable=False),
+)
+
+logins = Table(
+    "logins",
+    metadata,
+    Column("family", String(32), primary_key=True),  # of its refresh tokens
+    Column("account_id", BigKey, nullable=False, index=True),
+    Column("organization_id", BigKey, nullable=False),  # the one its tokens are for
+)
+
+# What a key may do over HTTP; a key without a row only has its topics.
+key_scopes = Table(
+    "key_scopes",
+    metadata,
+    Column("key_id", BigKey, primary_key=True, autoincrement=False),
+    Column("permissions", JSON, nullable=False),
+)
+
+invitations = Table(
+    "invitations",
+    metadata,
+    Column("id", BigKey, primary_key=True),
+    Column("organization_id", BigKey, nullable=False, index=True),
+    Column("email", String(320), nullable=False),  # lower case
+    Column("role", String(32), nullable=False),
+    Column("token_hash", String(64), nullable=False, unique=True),  # SHA-256, hexadecimal
+    Column("expires_at", Instant, nullable=False),
+    Column("accepted_at", Instant),
+    Column("revoked_at", Instant),
+    Column("created_at", Instant, nullable=False),
+    Column("created_by", String(256), nullable=False),
+)
+
+# One of an account at a time; it goes when it is used.
+password_resets = Table(
+    "password_resets",
+    metadata,
+    Column("account_id", BigKey, primary_key=True, autoincrement=False),
+    Column("token_hash", String(64), nullable=False, unique=True),  # SHA-256, hexadecimal
+    Column("expires_at", Instant, nullable=False),
 )

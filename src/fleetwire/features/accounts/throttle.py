@@ -10,11 +10,18 @@ from fleetwire.features.accounts.errors import TooManyAttemptsError
 
 FREE_ATTEMPTS = 5
 FIRST_WAIT_S = 1.0
+# Of one name from everywhere, and of one address for every name: many people share an address, and
+# nobody shall lock another out with a few attempts.
+FREE_OF_NAME = 50
+FREE_OF_ADDRESS = 200
 LONGEST_WAIT_S = 900.0
 FORGET_AFTER_S = 2 * LONGEST_WAIT_S
 # The one that was tried longest ago goes first. Each costs its sender a password hash, so pushing
 # one's own entry out this way takes minutes and gains five attempts.
 ENTRIES_MOST = 10_000
+
+
+_EVERYWHERE = "everywhere"  # stands where an address would, and is none
 
 
 class _Entry:
@@ -27,13 +34,30 @@ class _Entry:
 
 
 class Throttle:
-    """Counts attempts per name and address; each past the fifth doubles the wait for the next."""
+    """Counts attempts; each past those that are free doubles the wait for the next."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
 
-    def enter(self, name: str, remote: str) -> None:
+    def enter_login(self, name: str, remote: str) -> None:
+        """Count an attempt for the name from this address, for the name, and for the address.
+
+        Raises TooManyAttemptsError as `enter`.
+        """
+        self.enter(name, remote)
+        self.enter(name, _EVERYWHERE, FREE_OF_NAME)
+        self.enter("", _every_name(remote), FREE_OF_ADDRESS)
+
+    def logged_in(self, name: str, remote: str) -> None:
+        """Forget the attempts for the name, and one of the address, which may try others' too."""
+        self.succeeded(name, remote)
+        self.succeeded(name, _EVERYWHERE)
+        address = self._entries.get(_key("", _every_name(remote)))
+        if address is not None:
+            address.attempts = max(0, address.attempts - 1)
+
+    def enter(self, name: str, remote: str, free: int = FREE_ATTEMPTS) -> None:
         """Count an attempt before it is made, so that many at once gain nothing.
 
         Raises TooManyAttemptsError while the wait of the last one lasts; that is not counted.
@@ -50,7 +74,7 @@ class Throttle:
             )
         entry.attempts += 1
         entry.last_at = now
-        beyond = entry.attempts - FREE_ATTEMPTS
+        beyond = entry.attempts - free
         if beyond >= 0:
             # Past 2**20 the shift would only grow; the longest wait is reached long before.
             entry.free_at = now + min(LONGEST_WAIT_S, FIRST_WAIT_S * 2 ** min(beyond, 20))
@@ -64,6 +88,10 @@ class Throttle:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+
+def _every_name(remote: str) -> str:
+    return f"every name from {remote}"
 
 
 def _key(name: str, remote: str) -> bytes:

@@ -41,25 +41,38 @@ _CHECKS: Any = {
 class Claims(msgspec.Struct):
     """Whom a token speaks of: one of our accounts by key, or somebody by e-mail or user name.
 
-    `expires_at` is in microseconds UTC.
+    `expires_at` is in microseconds UTC. Ours name the organisation they are for and the version of
+    the account's tokens; others do not.
     """
 
     account_id: int | None
     email: str
     username: str
     expires_at: int
+    organization_id: int | None = None
+    version: int | None = None
 
 
 class AccessTokens:
     """Issues and checks access tokens."""
 
-    def __init__(self, secret: str, keys: KeySet | None, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        secret: str,
+        keys: KeySet | None,
+        clock: Callable[[], int],
+        *,
+        audience: str | None = None,
+        issuer: str | None = None,
+    ) -> None:
+        self._audience = audience
+        self._issuer = issuer
         self._secret = secret
         self._keys = keys
         self._clock = clock
 
-    def issue(self, account: Account) -> str:
-        """Return a token that is good for ACCESS_LIFE_S seconds."""
+    def issue(self, account: Account, version: int = 0) -> str:
+        """Return a token that is good for ACCESS_LIFE_S seconds, in the account's organisation."""
         issued_s = self._clock() // 1_000_000
         claims = {
             "iss": _ISSUER,
@@ -69,6 +82,7 @@ class AccessTokens:
             "username": account.username,
             "role": account.role,
             "org": account.organization_id,
+            "ver": version,
             "iat": issued_s,
             "exp": issued_s + ACCESS_LIFE_S,
             "jti": secrets.token_hex(16),
@@ -97,7 +111,19 @@ class AccessTokens:
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
             raise UnauthenticatedError("The access token is not genuine.") from None
         self._check_time(claims)
+        if not (is_our_secret and claims.get("iss") == _ISSUER):
+            self._check_origin(claims)
         return _claims(claims, may_name_ours=is_our_secret)
+
+    def _check_origin(self, claims: dict[str, Any]) -> None:
+        """Refuse others' tokens that are not from whom, or not for whom, the settings say."""
+        if self._issuer is not None and claims.get("iss") != self._issuer:
+            raise UnauthenticatedError("The access token is of another issuer.")
+        said = claims.get("aud")
+        if self._audience is not None and self._audience not in (
+            said if isinstance(said, list) else [said]
+        ):
+            raise UnauthenticatedError("The access token is meant for somebody else.")
 
     def _check_time(self, claims: dict[str, Any]) -> None:
         now_s = self._clock() / 1e6
@@ -120,7 +146,15 @@ def _claims(claims: dict[str, Any], *, may_name_ours: bool) -> Claims:
     user_id = claims.get("user_id")
     expires_at = int(min(_instant(claims, "exp"), LATEST_S) * 1_000_000)
     if may_name_ours and claims.get("iss") == _ISSUER and type(user_id) is int:
-        return Claims(user_id, "", "", expires_at)
+        organization_id, version = claims.get("org"), claims.get("ver", 0)
+        return Claims(
+            user_id,
+            "",
+            "",
+            expires_at,
+            organization_id if type(organization_id) is int else None,
+            version if type(version) is int else 0,
+        )
     if claims.get("email_verified") is False:
         raise UnauthenticatedError("The access token's e-mail address is not verified.")
     email = claims.get("email", claims.get("sub"))

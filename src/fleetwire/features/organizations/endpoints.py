@@ -2,11 +2,12 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from fleetwire.features.organizations.repository import Organization
-from fleetwire.features.organizations.service import MAX_NAME_CHARS, Organizations
+from fleetwire.features.organizations.service import MAX_NAME_CHARS, Organizations, tag_of
+from fleetwire.kit.etags import PRECONDITIONS, IfMatch
 from fleetwire.kit.http import Asks, service
 from fleetwire.kit.instants import iso
 
@@ -47,14 +48,28 @@ class OrganizationChange(BaseModel):
 
 
 @router.get("")
-async def read_organization(caller: Asks, organizations: TheOrganizations) -> OrganizationView:
+async def read_organization(
+    caller: Asks, organizations: TheOrganizations, response: Response
+) -> OrganizationView:
     """Return your organisation."""
-    return OrganizationView.of(await organizations.get(caller))
+    organization = await organizations.get(caller)
+    response.headers["ETag"] = tag_of(organization)
+    return OrganizationView.of(organization)
 
 
-@router.patch("", responses={409: {"description": "Another organisation has this name"}})
+@router.patch(
+    "", responses=PRECONDITIONS | {409: {"description": "Another organisation has this name"}}
+)
 async def change_organization(
-    body: OrganizationChange, caller: Asks, organizations: TheOrganizations
+    body: OrganizationChange,
+    caller: Asks,
+    organizations: TheOrganizations,
+    if_match: IfMatch,
+    response: Response,
 ) -> OrganizationView:
     """Rename your organisation."""
-    return OrganizationView.of(await organizations.rename(caller, body.name))
+    organization = await organizations.rename(
+        caller, body.name, expects=lambda found: if_match.check(tag_of(found))
+    )
+    response.headers["ETag"] = tag_of(organization)
+    return OrganizationView.of(organization)

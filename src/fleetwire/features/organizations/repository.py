@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import msgspec
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from fleetwire.features.organizations.tables import members, organizations
 from fleetwire.store.database import Transaction
@@ -74,6 +74,29 @@ def all_members(connection: Connection) -> Sequence[Membership]:
     query = select(members.c.organization_id, members.c.account_id, members.c.role)
     rows = connection.execute(query.order_by(members.c.organization_id, members.c.account_id))
     return [Membership(*row) for row in rows]
+
+
+def members_of_account(connection: Connection, account_id: int) -> Sequence[Membership]:
+    """Return an account's memberships, the oldest organisation first."""
+    query = select(members.c.organization_id, members.c.account_id, members.c.role)
+    query = query.where(members.c.account_id == account_id).order_by(members.c.organization_id)
+    return [Membership(*row) for row in connection.execute(query)]
+
+
+def remove_member(tx: Transaction, organization_id: int, account_id: int) -> None:
+    """End a membership."""
+    tx.execute(
+        delete(members).where(
+            members.c.organization_id == organization_id, members.c.account_id == account_id
+        )
+    )
+
+
+def find_organizations(connection: Connection, ids: Sequence[int]) -> Sequence[Organization]:
+    """Return these organisations, the oldest first."""
+    query = select(organizations.c.id, organizations.c.name, organizations.c.created_at)
+    query = query.where(organizations.c.id.in_(ids)).order_by(organizations.c.id)
+    return [Organization(*row) for row in connection.execute(query)]
 
 
 def members_with_role(connection: Connection, organization_id: int, role: str) -> Sequence[int]:
