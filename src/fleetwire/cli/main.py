@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fleetwire.cli import operating
+from fleetwire.cli import acl, audit, commands, device_groups, operating, people, quarantine
 from fleetwire.cli.options import AsJson, Token, Url, http_url as _http_url, settings as _settings
 from fleetwire.errors import FleetwireError, SettingsError
 
@@ -32,6 +32,13 @@ devices_app = typer.Typer(
 app.add_typer(devices_app, name="devices")
 app.add_typer(operating.clients_app, name="clients")
 app.add_typer(operating.retained_app, name="retained")
+app.add_typer(device_groups.groups_app, name="groups")
+app.add_typer(commands.commands_app, name="commands")
+app.add_typer(quarantine.quarantine_app, name="quarantine")
+app.add_typer(audit.audit_app, name="audit")
+app.add_typer(acl.acl_app, name="acl")
+app.add_typer(people.accounts_app, name="accounts")
+app.add_typer(people.keys_app, name="keys")
 
 DataDir = Annotated[
     Path | None, typer.Option(help="Where everything is kept.", show_default="./data")
@@ -281,6 +288,37 @@ def list_devices(url: Url = None, token: Token = None) -> None:
     devices.show(RestClient(_http_url(settings, url), token or settings.client.token))
 
 
+@devices_app.command("import")
+def import_devices(
+    file: Annotated[
+        Path, typer.Argument(help="CSV with a first line of names, or JSON: a list of objects.")
+    ],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would do.")] = False,
+    credentials: Annotated[
+        Path | None,
+        typer.Option(help="New file for the MQTT passwords of new devices: told this once."),
+    ] = None,
+    family: Annotated[str, typer.Option("--app", help="Where no line says.")] = "medical",
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """Register or change many devices. Exit status 1 if a line was refused.
+
+    CSV columns: device_id, type, name, app, tags (with spaces between them), attr.NAME.
+
+    [dim]fleetwire devices import fleet.csv --dry-run[/]
+
+    [dim]fleetwire devices import fleet.csv --credentials passwords.csv[/]
+    """
+    from fleetwire.cli import device_import
+    from fleetwire.cli.rest import RestClient
+
+    settings = _settings()
+    client = RestClient(_http_url(settings, url), token or settings.client.token)
+    if not device_import.run(client, file, family, credentials, dry_run=dry_run):
+        raise typer.Exit(EXIT_FAILED)
+
+
 @devices_app.command("register")
 def register_device(
     device_id: Annotated[str, typer.Argument(help="The device's own name.")],
@@ -309,14 +347,70 @@ app.command()(operating.trace)
 
 
 @app.command()
-def migrate(data_dir: DataDir = None, apps: Apps = None) -> None:
+def migrate(
+    data_dir: DataDir = None,
+    apps: Apps = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Say what would be done and whether it can be.")
+    ] = False,
+) -> None:
     """Bring the database to this version's form; `serve` does so by itself.
 
     [dim]fleetwire migrate --data-dir /var/lib/fleetwire[/]
-    """
-    from fleetwire.cli.migrate import run
 
-    run(_settings(data_dir=data_dir, apps=apps))
+    [dim]fleetwire migrate --check   (changes nothing; exit status 1: there is no room)[/]
+    """
+    from fleetwire.cli import migrate as migrating
+
+    settings = _settings(data_dir=data_dir, apps=apps)
+    if check:
+        raise typer.Exit(migrating.check(settings))
+    migrating.run(settings)
+
+
+@app.command()
+def backup(
+    archive: Annotated[Path, typer.Argument(help="The file to write; never overwritten.")],
+    data_dir: DataDir = None,
+) -> None:
+    """Write the database and its secrets into one file, while the server runs or not.
+
+    [dim]fleetwire backup fleetwire-monday.zip --data-dir /var/lib/fleetwire[/]
+    """
+    from fleetwire.cli.backup import run
+
+    run(_settings(data_dir=data_dir), archive)
+
+
+@app.command()
+def restore(
+    archive: Annotated[Path, typer.Argument(help="A file that `fleetwire backup` wrote.")],
+    data_dir: DataDir = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Without --data-dir: check the file, restore nothing.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also into a folder that is not empty.")
+    ] = False,
+    apps: Apps = None,
+) -> None:
+    """Check a backup and put it into a data folder; no server may run there.
+
+    Checksums, integrity, rows and schema are checked each time, before anything is put in place.
+
+    [dim]fleetwire restore fleetwire-monday.zip --verify[/]
+
+    [dim]fleetwire restore fleetwire-monday.zip --data-dir /var/lib/fleetwire[/]
+    """
+    from fleetwire.cli import backup as backing_up
+
+    settings = _settings(data_dir=data_dir, apps=apps)
+    if data_dir is not None:
+        backing_up.put_back(settings, archive, force=force)
+    elif verify:
+        backing_up.verify(settings, archive)
+    else:
+        raise typer.BadParameter("name a --data-dir, or --verify to check the file only")
 
 
 @app.command()

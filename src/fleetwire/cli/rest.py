@@ -14,6 +14,7 @@ from fleetwire.settings import is_loopback
 TIMEOUT_S = 30.0
 PAGE = 500  # items of a list asked for at once
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
+CHUNK_BYTES = 64 * 1024
 
 
 class RestError(FleetwireError):
@@ -48,9 +49,12 @@ class RestClient:
         """Return the JSON of an answer. Raises RestError."""
         return self._ask("GET", path, None)
 
-    def post(self, path: str, body: dict[str, Any]) -> Any:
-        """Send JSON and return the JSON of the answer. Raises RestError."""
-        return self._ask("POST", path, json.dumps(body).encode())
+    def post(self, path: str, body: dict[str, Any], *, key: str | None = None) -> Any:
+        """Send JSON and return the JSON of the answer; `key` is its Idempotency-Key.
+
+        Raises RestError.
+        """
+        return self._ask("POST", path, json.dumps(body).encode(), key)
 
     def delete(self, path: str) -> None:
         """Remove what is there. Raises RestError."""
@@ -88,8 +92,19 @@ class RestClient:
                 raise RestError(f"{self.url}{path} broke off: {error}") from None
         raise RestError(f"{self.url}{path} broke off. Has the server stopped?")
 
-    def _ask(self, method: str, path: str, body: bytes | None) -> Any:
+    def stream(self, path: str) -> Iterator[bytes]:
+        """Yield a long answer as it comes. Raises RestError, also if it breaks off."""
+        with self._open(self._request("GET", path, None), "GET", self.url + path) as answer:
+            try:
+                while chunk := answer.read(CHUNK_BYTES):
+                    yield chunk
+            except (OSError, http.client.HTTPException) as error:
+                raise RestError(f"{self.url}{path} broke off: {error}") from None
+
+    def _ask(self, method: str, path: str, body: bytes | None, key: str | None = None) -> Any:
         request = self._request(method, path, body)
+        if key is not None:
+            request.add_header("Idempotency-Key", key)
         with self._open(request, method, self.url + path) as answer:
             try:
                 content = answer.read(MAX_ANSWER_BYTES)

@@ -328,12 +328,21 @@ async def test_an_account_that_changes_loses_its_connections_within_a_second(
     assert (answer.reason_code == 0) == (change == "another role")
 
 
-async def test_another_name_or_password_of_an_account_puts_nobody_out(world: World) -> None:
+async def test_another_name_of_an_account_puts_nobody_out(world: World) -> None:
     account_id, token = await world.person("vera", "viewer")
     await world.device("d")
     peer = await world.connected("vera", token)
-    await world.accounts.update(world.owner, account_id, full_name="Vera", password=PASSWORD + "2")
+    await world.accounts.update(world.owner, account_id, full_name="Vera")
     assert len(await granted(peer, "devices/d/data")) == 1
+
+
+async def test_another_password_of_an_account_puts_its_connections_out(world: World) -> None:
+    account_id, token = await world.person("vera", "viewer")
+    peer = await world.connected("vera", token)
+    await world.accounts.update(world.owner, account_id, password=PASSWORD + "2")
+    last, took_s = await put_out(peer)
+    assert isinstance(last, Disconnect)
+    assert took_s < SOON_S
 
 
 async def test_revoked_credentials_and_removed_devices_are_put_out_within_a_second(

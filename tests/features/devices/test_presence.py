@@ -106,7 +106,8 @@ async def test_a_full_queue_keeps_what_is_true_now(
     presence.connected(client_of(record.id))
     await presence.flush()
     assert len(rooms.told) <= 11
-    assert rooms.told[-1].name == "device.connected"
+    assert rooms.told[-1].name == "device.flapping"
+    assert rooms.told[-1].body["status"] == "online"
     assert (await rooms.devices.get(caller(), "demo", "d")).connected
 
 

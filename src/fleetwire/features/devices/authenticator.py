@@ -65,15 +65,19 @@ class DeviceAuthenticator(Authenticator):
             if not offer.anonymous_allowed or offer.username is not None:
                 raise RefusedError("this client certificate is no device's", NOT_AUTHORIZED)
         if offer.username is None and offer.password is None:
-            if offer.anonymous_allowed:
-                return Grant("anonymous", ["#"], ["#", "$SYS/#"], anonymous=True)
-            raise RefusedError("credentials are required on this listener", NOT_AUTHORIZED)
+            return self.grant_of_anonymous(offer)
         # The token's hash finds the credential, and so the app: one device_id may exist in several.
         # What a timing could tell is the hash of a guess, which tells nothing of a token.
         credential = self._registry.credential(sha256(offer.password or b"").hexdigest())
         if credential is None or credential.device.device_id != offer.username:
             raise RefusedError("wrong user name or password", BAD_USER_NAME_OR_PASSWORD)
         return self._admit(credential, offer)
+
+    def grant_of_anonymous(self, offer: Offer) -> Grant:
+        """Return what a client without credentials may do. Raises RefusedError if it may not be."""
+        if offer.anonymous_allowed:
+            return Grant("anonymous", ["#"], ["#", "$SYS/#"], anonymous=True)
+        raise RefusedError("credentials are required on this listener", NOT_AUTHORIZED)
 
     def begin(self, method: str, offer: Offer) -> Exchange:
         if method != METHOD:
@@ -107,7 +111,7 @@ class DeviceAuthenticator(Authenticator):
             if not devices:
                 return None
             _check_name(devices[0], offer)
-            grant = self._grant(devices[0], offer)
+            grant = self.grant_for(devices[0], offer)
         else:
             return None
         ends = certificate.not_after_at
@@ -116,18 +120,27 @@ class DeviceAuthenticator(Authenticator):
 
     def _admit(self, credential: KnownCredential, offer: Offer) -> Grant:
         """Return what a client with this credential may do. Raises RefusedError."""
+        grant = self.grant_of(credential, offer)
+        self._used[credential.id] = self._clock()
+        return grant
+
+    def grant_of(self, credential: KnownCredential, offer: Offer) -> Grant:
+        """Return what a client with this credential would be let do, which is no use of it.
+
+        Raises RefusedError.
+        """
         now = self._clock()
         if credential.revoked_at:
             raise RefusedError("credential revoked", NOT_AUTHORIZED)
         if credential.expires_at and credential.expires_at <= now:
             raise RefusedError("credential expired", NOT_AUTHORIZED)
-        grant = self._grant(credential.device, offer)
+        grant = self.grant_for(credential.device, offer)
         grant.credential = credential.id
         grant.expires_at = credential.expires_at
-        self._used[credential.id] = now
         return grant
 
-    def _grant(self, device: Device, offer: Offer) -> Grant:
+    def grant_for(self, device: Device, offer: Offer) -> Grant:
+        """Return what a client may do that was found to be this device. Raises RefusedError."""
         app = self._apps.get(device.app)
         if app is None:
             raise RefusedError(f"app {device.app!r} is not running here", NOT_AUTHORIZED)

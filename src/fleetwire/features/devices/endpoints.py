@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, status
+from fastapi import APIRouter, Query, Response, status
 
 from fleetwire.features.devices.schemas import (
     CertificateRequest,
@@ -16,14 +16,20 @@ from fleetwire.features.devices.schemas import (
     Registration,
 )
 from fleetwire.features.devices.service import DeviceService
+from fleetwire.kit.etags import PRECONDITIONS, IfMatch, etag
 from fleetwire.kit.http import Asks, service
 from fleetwire.kit.instants import parse
-from fleetwire.kit.services import Devices
+from fleetwire.kit.services import DeviceRecord, Devices
 
 router = APIRouter(prefix="/api/v1/devices", tags=["devices"])
 
 TheDevices = Annotated[Devices, service(Devices)]
 TheDeviceService = Annotated[DeviceService, service(DeviceService)]
+
+
+def tag_of(device: DeviceRecord) -> str:
+    """Return the tag of what people set of a device; what it reports does not change it."""
+    return etag(device.id, device.type, device.name, device.attributes, device.tags)
 
 
 @router.post(
@@ -34,7 +40,13 @@ TheDeviceService = Annotated[DeviceService, service(DeviceService)]
 async def register(body: Registration, caller: Asks, devices: TheDevices) -> RegisteredView:
     """Register a device. Its MQTT password is in this answer only."""
     device, credential = await devices.register(
-        caller, body.app, body.device_id, body.type, name=body.name, attributes=body.attributes
+        caller,
+        body.app,
+        body.device_id,
+        body.type,
+        name=body.name,
+        attributes=body.attributes,
+        tags=body.tags,
     )
     return RegisteredView(device=DeviceView.of(device), credential=CredentialView.of(credential))
 
@@ -47,30 +59,51 @@ async def list_devices(
     search: Annotated[
         str | None, Query(max_length=200, description="occurs in device_id, name or type")
     ] = None,
+    query: Annotated[
+        str | None, Query(max_length=1000, examples=["tag:cold and not connected:true"])
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
     cursor: str | None = None,
 ) -> DevicePage:
     """List the organisation's devices in the order of registration."""
-    page = await devices.list(caller, app, search=search, limit=limit, cursor=cursor)
+    page = await devices.list(caller, app, search=search, query=query, limit=limit, cursor=cursor)
     return DevicePage(
         items=[DeviceView.of(device) for device in page.items], next_cursor=page.next_cursor
     )
 
 
 @router.get("/{app}/{device_id}")
-async def read_device(app: str, device_id: str, caller: Asks, devices: TheDevices) -> DeviceView:
+async def read_device(
+    app: str, device_id: str, caller: Asks, devices: TheDevices, response: Response
+) -> DeviceView:
     """Return one device with what it reported and whether it is there."""
-    return DeviceView.of(await devices.get(caller, app, device_id))
+    device = await devices.get(caller, app, device_id)
+    response.headers["ETag"] = tag_of(device)
+    return DeviceView.of(device)
 
 
-@router.patch("/{app}/{device_id}")
+@router.patch("/{app}/{device_id}", responses=PRECONDITIONS)
 async def change_device(
-    app: str, device_id: str, body: Change, caller: Asks, devices: TheDevices
+    app: str,
+    device_id: str,
+    body: Change,
+    caller: Asks,
+    devices: TheDevices,
+    if_match: IfMatch,
+    response: Response,
 ) -> DeviceView:
     """Change what is sent; a null attribute is removed."""
     device = await devices.update(
-        caller, app, device_id, name=body.name, type=body.type, attributes=body.attributes
+        caller,
+        app,
+        device_id,
+        name=body.name,
+        type=body.type,
+        attributes=body.attributes,
+        tags=body.tags,
+        expects=lambda found: if_match.check(tag_of(found)),
     )
+    response.headers["ETag"] = tag_of(device)
     return DeviceView.of(device)
 
 

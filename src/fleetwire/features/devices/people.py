@@ -48,6 +48,10 @@ class PersonGrants:
             raise RefusedError(error.message, BAD_USER_NAME_OR_PASSWORD) from None
         except ForbiddenError as error:
             raise RefusedError(error.message, NOT_AUTHORIZED) from None
+        return self.grant_for(caller, offer, expires_at)
+
+    def grant_for(self, caller: Caller, offer: Offer, expires_at: int = 0) -> Grant:
+        """Return what a client may do that was found to be this person. Raises RefusedError."""
         values = {
             "client_id": offer.client_id,
             "username": caller.username,

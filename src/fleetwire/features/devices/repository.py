@@ -5,10 +5,13 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, or_, select, update
 
+from fleetwire.features.devices.facts import facts_of
 from fleetwire.features.devices.tables import (
     credential_certificates,
     credential_verifiers,
     device_credentials,
+    device_facts,
+    device_tags,
     devices,
 )
 from fleetwire.kit.services import CredentialRecord, DeviceRecord
@@ -56,6 +59,7 @@ def insert_device(
     attributes: dict[str, Any],
     status: str,
     at: int,
+    tags: tuple[str, ...] = (),
 ) -> DeviceRecord:
     """Store a device. Raises IntegrityError if its name is taken."""
     row = {
@@ -71,8 +75,11 @@ def insert_device(
         "created_at": at,
         "updated_at": at,
     }
+    id = _key(tx.execute(insert(devices).values(row)).inserted_primary_key)
+    set_facts(tx, id, attributes)
+    set_tags(tx, id, tags)
     return DeviceRecord(
-        id=_key(tx.execute(insert(devices).values(row)).inserted_primary_key),
+        id=id,
         organization_id=organization_id,
         app=app,
         device_id=device_id,
@@ -87,13 +94,14 @@ def insert_device(
         last_seen_at=None,
         created_at=at,
         updated_at=at,
+        tags=tags,
     )
 
 
 def find_device(connection: Connection, id: int) -> DeviceRecord | None:
     """Return a device by key."""
     row = connection.execute(select(*_columns).where(devices.c.id == id)).one_or_none()
-    return None if row is None else _record(row)
+    return None if row is None else _records(connection, [row])[0]
 
 
 def name_by_key(key: ColumnElement[int]) -> ColumnElement[str]:
@@ -116,6 +124,7 @@ def list_devices(
     app: str | None,
     attributes: dict[str, str],
     search: str | None,
+    meant: ColumnElement[bool] | None = None,
     after_id: int,
     limit: int,
 ) -> list[DeviceRecord]:
@@ -125,6 +134,8 @@ def list_devices(
     )
     if app is not None:
         query = query.where(devices.c.app == app)
+    if meant is not None:
+        query = query.where(meant)
     for name, value in attributes.items():
         query = query.where(devices.c.attributes[name].as_string() == value)
     if search:
@@ -135,8 +146,8 @@ def list_devices(
                 devices.c.type.icontains(search, autoescape=True),
             )
         )
-    rows = connection.execute(query.order_by(devices.c.id).limit(limit))
-    return [_record(row) for row in rows]
+    rows = connection.execute(query.order_by(devices.c.id).limit(limit)).all()
+    return _records(connection, rows)
 
 
 def update_device(tx: Transaction, id: int, changes: dict[str, Any]) -> None:
@@ -144,8 +155,28 @@ def update_device(tx: Transaction, id: int, changes: dict[str, Any]) -> None:
     tx.execute(update(devices).where(devices.c.id == id).values(changes))
 
 
+def set_tags(tx: Transaction, id: int, tags: tuple[str, ...]) -> None:
+    """Give a device these tags and no other."""
+    tx.execute(delete(device_tags).where(device_tags.c.device == id))
+    if tags:
+        tx.execute(insert(device_tags), [{"device": id, "tag": tag} for tag in tags])
+
+
+def set_facts(tx: Transaction, id: int, attributes: dict[str, Any]) -> None:
+    """Store a device's attributes as queries compare them."""
+    tx.execute(delete(device_facts).where(device_facts.c.device == id))
+    rows = [
+        {"device": id, "name": name, "text": text, "number": number}
+        for name, (text, number) in facts_of(attributes).items()
+    ]
+    if rows:
+        tx.execute(insert(device_facts), rows)
+
+
 def delete_device(tx: Transaction, id: int) -> bool:
     """Remove a device and its credentials; False if it is not there."""
+    set_tags(tx, id, ())
+    set_facts(tx, id, {})
     tx.execute(delete(device_credentials).where(device_credentials.c.device == id))
     return tx.execute(delete(devices).where(devices.c.id == id)).rowcount == 1
 
@@ -286,5 +317,15 @@ def _key(inserted: Any) -> int:
     return int(inserted[0])
 
 
-def _record(row: Any) -> DeviceRecord:
-    return DeviceRecord(*row)
+def _records(connection: Connection, rows: Sequence[Any]) -> list[DeviceRecord]:
+    tags: dict[int, list[str]] = {row.id: [] for row in rows}
+    query = select(device_tags.c.device, device_tags.c.tag).where(device_tags.c.device.in_(tags))
+    for device, tag in connection.execute(query):
+        tags[device].append(tag)
+    return [_record(row, tags[row.id]) for row in rows]
+
+
+def _record(row: Any, tags: list[str]) -> DeviceRecord:
+    record = DeviceRecord(*row)
+    record.tags = tuple(sorted(tags))  # here: databases have orders of their own for letters
+    return record

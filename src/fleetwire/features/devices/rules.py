@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from fleetwire.errors import InvalidValueError
@@ -10,10 +11,13 @@ MAX_ID_CHARS = 128
 MAX_TYPE_CHARS = 64
 MAX_NAME_CHARS = 200
 MAX_STATUS_CHARS = 32
+MAX_TAGS = 32
+MAX_TAG_CHARS = 64
 MAX_ATTRIBUTES_BYTES = 16 * 1024
 MAX_ATTRIBUTE_NAME_CHARS = 64
 
 _FINGERPRINT = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_TAG = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
 _ATTRIBUTE_NAME = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
 
 
@@ -55,6 +59,21 @@ def check_text(text: str, field: str, max_chars: int) -> None:
         )
 
 
+def clean_tags(tags: Iterable[str]) -> tuple[str, ...]:
+    """Return the tags in order, each once. Raises InvalidValueError."""
+    found = sorted(set(tags))
+    if len(found) > MAX_TAGS:
+        raise InvalidValueError(f"there must not be more than {MAX_TAGS} tags", field="tags")
+    for tag in found:
+        if len(tag) > MAX_TAG_CHARS or _TAG.fullmatch(tag) is None:
+            raise InvalidValueError(
+                f"The tag {tag[:MAX_TAG_CHARS]!r} must have 1 to {MAX_TAG_CHARS} letters, digits "
+                "or _ . -",
+                field="tags",
+            )
+    return tuple(found)
+
+
 def check_attributes(attributes: dict[str, Any]) -> None:
     """Raise InvalidValueError unless the attributes are plain JSON of bounded size."""
     for name in attributes:
@@ -72,9 +91,14 @@ def check_attributes(attributes: dict[str, Any]) -> None:
         )
 
 
+def is_attribute_name(name: str) -> bool:
+    """Say whether this can name an attribute."""
+    return len(name) <= MAX_ATTRIBUTE_NAME_CHARS and _ATTRIBUTE_NAME.fullmatch(name) is not None
+
+
 def check_attribute_name(name: str) -> None:
     """Raise InvalidValueError unless this can name an attribute, also in a query."""
-    if len(name) > MAX_ATTRIBUTE_NAME_CHARS or _ATTRIBUTE_NAME.fullmatch(name) is None:
+    if not is_attribute_name(name):
         raise InvalidValueError(
             f"The attribute name {name[:MAX_ATTRIBUTE_NAME_CHARS]!r} must have 1 to "
             f"{MAX_ATTRIBUTE_NAME_CHARS} letters, digits or _ . -",

@@ -4,7 +4,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from fleetwire.features.devices.rules import MAX_ID_CHARS, MAX_NAME_CHARS, MAX_TYPE_CHARS
+from fleetwire.features.devices.rules import (
+    MAX_ID_CHARS,
+    MAX_NAME_CHARS,
+    MAX_TAGS,
+    MAX_TYPE_CHARS,
+)
 from fleetwire.kit.instants import iso
 from fleetwire.kit.services import Credential, CredentialRecord, DeviceRecord
 
@@ -14,6 +19,7 @@ _DEVICE = {
     "type": "blood_pressure_monitor",
     "name": "Ward 3, bed 12",
     "attributes": {"patient_id": "p-17"},
+    "tags": ["cold", "ward-3"],
     "status": "online",
     "reported": {"battery": 85},
     "presence": {
@@ -36,7 +42,7 @@ class Registration(BaseModel):
     """A device to be registered."""
 
     model_config = _examples(
-        {key: _DEVICE[key] for key in ("app", "device_id", "type", "name", "attributes")}
+        {key: _DEVICE[key] for key in ("app", "device_id", "type", "name", "attributes", "tags")}
     )
 
     app: str = Field(max_length=64)
@@ -44,6 +50,7 @@ class Registration(BaseModel):
     type: str = Field(min_length=1, max_length=MAX_TYPE_CHARS)
     name: str | None = Field(None, max_length=MAX_NAME_CHARS)
     attributes: dict[str, Any] = {}
+    tags: list[str] = Field([], max_length=MAX_TAGS)
 
 
 class Change(BaseModel):
@@ -54,6 +61,7 @@ class Change(BaseModel):
     type: str | None = Field(None, min_length=1, max_length=MAX_TYPE_CHARS)
     name: str | None = Field(None, min_length=1, max_length=MAX_NAME_CHARS)
     attributes: dict[str, Any] | None = None
+    tags: list[str] | None = Field(None, max_length=MAX_TAGS, description="all of them")
 
 
 class Presence(BaseModel):
@@ -75,6 +83,7 @@ class DeviceView(BaseModel):
     type: str
     name: str | None
     attributes: dict[str, Any]
+    tags: list[str]
     status: str
     reported: dict[str, Any]
     presence: Presence
@@ -90,6 +99,7 @@ class DeviceView(BaseModel):
             type=device.type,
             name=device.name,
             attributes=device.attributes,
+            tags=list(device.tags),
             status=device.status,
             reported=device.reported,
             presence=Presence(

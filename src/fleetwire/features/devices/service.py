@@ -6,7 +6,7 @@ commit. Each change leaves an audit record.
 
 import asyncio
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -14,6 +14,8 @@ from sqlalchemy.exc import IntegrityError
 
 from fleetwire.errors import ConflictError, InvalidValueError, NotFoundError, TooManyError
 from fleetwire.features.devices import repository
+from fleetwire.features.devices.matching import condition
+from fleetwire.features.devices.query import parse
 from fleetwire.features.devices.registry import KnownCredential, Registry
 from fleetwire.features.devices.rules import (
     MAX_NAME_CHARS,
@@ -24,6 +26,7 @@ from fleetwire.features.devices.rules import (
     check_device_id,
     check_text,
     clean_fingerprint,
+    clean_tags,
 )
 from fleetwire.features.paging import check_limit, decode_cursor, encode_cursor
 from fleetwire.kit import instants
@@ -105,23 +108,17 @@ class DeviceService(Devices):
         name: str | None = None,
         attributes: dict[str, Any] | None = None,
         status: str = "inactive",
+        tags: Iterable[str] = (),
     ) -> tuple[DeviceRecord, Credential]:
         """Register a device and its first credential.
 
         Raises ConflictError if the id is taken in this app, by whichever organisation.
         """
         caller.require(WRITE)
-        if app not in self._apps:
-            raise InvalidValueError(
-                f"app {app[:64]!r} is not one of {', '.join(sorted(self._apps))}", field="app"
-            )
-        check_device_id(device_id)
-        check_text(type, "type", MAX_TYPE_CHARS)
-        check_text(status, "status", MAX_STATUS_CHARS)
-        if name is not None:
-            check_text(name, "name", MAX_NAME_CHARS)
         attributes = {k: v for k, v in (attributes or {}).items() if v is not None}
-        check_attributes(attributes)
+        cleaned = clean_tags(tags)
+        self._check_new(app, device_id, type, name, attributes)
+        check_text(status, "status", MAX_STATUS_CHARS)
         token = secrets.token_hex(TOKEN_BYTES)
         verifier = await self._derive(device_id, token)
 
@@ -138,12 +135,10 @@ class DeviceService(Devices):
                     attributes=attributes,
                     status=status,
                     at=at,
+                    tags=cleaned,
                 )
             except IntegrityError:
-                raise ConflictError(
-                    f"A device {device_id!r} is registered with {app!r} already.",
-                    field="device_id",
-                ) from None
+                raise _taken(app, device_id) from None
             token_hash = hash_of(token)
             credential_id = repository.insert_credential(
                 tx,
@@ -172,6 +167,37 @@ class DeviceService(Devices):
         )
         return record, Credential(credential_id, device_id, token, None)
 
+    def check_registration(
+        self,
+        app: str,
+        device_id: str,
+        type: str,
+        *,
+        name: str | None,
+        attributes: dict[str, Any],
+        tags: Iterable[str],
+    ) -> None:
+        """Raise what `register` would raise now, and change nothing."""
+        clean_tags(tags)
+        self._check_new(
+            app, device_id, type, name, {k: v for k, v in attributes.items() if v is not None}
+        )
+        if self._registry.find(app, device_id) is not None:
+            raise _taken(app, device_id)
+
+    def _check_new(
+        self, app: str, device_id: str, type: str, name: str | None, attributes: dict[str, Any]
+    ) -> None:
+        if app not in self._apps:
+            raise InvalidValueError(
+                f"app {app[:64]!r} is not one of {', '.join(sorted(self._apps))}", field="app"
+            )
+        check_device_id(device_id)
+        check_text(type, "type", MAX_TYPE_CHARS)
+        if name is not None:
+            check_text(name, "name", MAX_NAME_CHARS)
+        check_attributes(attributes)
+
     async def get(self, caller: Caller, app: str, device_id: str) -> DeviceRecord:
         caller.require(READ)
         device = self._own(caller, app, device_id)
@@ -184,12 +210,14 @@ class DeviceService(Devices):
         *,
         attributes: dict[str, str] | None = None,
         search: str | None = None,
+        query: str | None = None,
         limit: int = 50,
         cursor: str | None = None,
     ) -> Page[DeviceRecord]:
         """Return devices in the order of registration.
 
-        `attributes` must be equal as text, `search` must occur in the id, the name or the type.
+        `attributes` must be equal as text, `search` must occur in the id, the name or the type;
+        `query` is in the language of query.py.
         """
         caller.require(READ)
         check_limit(limit)
@@ -199,6 +227,7 @@ class DeviceService(Devices):
             raise InvalidValueError(
                 f"search must not have more than {MAX_SEARCH_CHARS} characters", field="search"
             )
+        meant = None if query is None else condition(parse(query))
         after_id = 0 if cursor is None else decode_cursor(cursor, 1)[0]
         found = await self._db.read(
             lambda connection: repository.list_devices(
@@ -207,6 +236,7 @@ class DeviceService(Devices):
                 app=app,
                 attributes=attributes or {},
                 search=search,
+                meant=meant,
                 after_id=after_id,
                 limit=limit + 1,
             )
@@ -223,6 +253,8 @@ class DeviceService(Devices):
         name: str | None = None,
         type: str | None = None,
         attributes: dict[str, Any] | None = None,
+        tags: Iterable[str] | None = None,
+        expects: Callable[[DeviceRecord], None] = lambda device: None,
     ) -> DeviceRecord:
         caller.require(WRITE)
         device = self._own(caller, app, device_id)
@@ -230,11 +262,13 @@ class DeviceService(Devices):
             check_text(name, "name", MAX_NAME_CHARS)
         if type is not None:
             check_text(type, "type", MAX_TYPE_CHARS)
+        cleaned = None if tags is None else clean_tags(tags)
 
         def work(tx: Transaction) -> DeviceRecord:
             record = repository.find_device(tx.connection, device.id)
             if record is None:
                 raise _not_found(app, device_id)
+            expects(record)
             record.updated_at = instants.now()
             changes: dict[str, Any] = {"updated_at": record.updated_at}
             if name is not None:
@@ -246,6 +280,10 @@ class DeviceService(Devices):
                 merged = {key: value for key, value in merged.items() if value is not None}
                 check_attributes(merged)
                 record.attributes = changes["attributes"] = merged
+                repository.set_facts(tx, device.id, merged)
+            if cleaned is not None:
+                record.tags = cleaned
+                repository.set_tags(tx, device.id, cleaned)
             repository.update_device(tx, device.id, changes)
 
             def after() -> None:
@@ -256,7 +294,7 @@ class DeviceService(Devices):
             return record
 
         record = await self._db.write(work)
-        given = {"name": name, "type": type, "attributes": attributes}
+        given = {"name": name, "type": type, "attributes": attributes, "tags": tags}
         changed = sorted(field for field, value in given.items() if value is not None)
         await self._audit.record(
             caller, "device.changed", _subject(app, device_id), detail={"fields": changed}
@@ -460,6 +498,12 @@ def _verifier(row: Any) -> Verifier | None:
 
 def _subject(app: str, device_id: str) -> str:
     return f"device:{app}/{device_id}"
+
+
+def _taken(app: str, device_id: str) -> ConflictError:
+    return ConflictError(
+        f"A device {device_id!r} is registered with {app!r} already.", field="device_id"
+    )
 
 
 def _not_found(app: str, device_id: str) -> NotFoundError:

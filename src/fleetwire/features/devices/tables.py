@@ -4,6 +4,7 @@ from sqlalchemy import (
     JSON,
     Boolean,
     Column,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -38,6 +39,37 @@ devices = Table(
     # Readings and events hold this key without a foreign key: a removed device's key must never be
     # given to another one, and SQLite alone would do that.
     sqlite_autoincrement=True,
+)
+
+device_tags = Table(
+    "device_tags",
+    metadata,
+    Column("device", BigKey, ForeignKey("devices.id", ondelete="CASCADE"), primary_key=True),
+    Column("tag", String(64), primary_key=True, index=True),
+)
+
+# Attributes as queries compare them, see facts.py; made anew with each change of them.
+device_facts = Table(
+    "device_facts",
+    metadata,
+    Column("device", BigKey, ForeignKey("devices.id", ondelete="CASCADE"), primary_key=True),
+    Column("name", String(64), primary_key=True),
+    Column("text", String(200), nullable=False),
+    Column("number", Double),
+)
+
+# Who belongs to a group is not stored: it is whom its query means when it is asked.
+device_groups = Table(
+    "device_groups",
+    metadata,
+    Column("id", BigKey, primary_key=True),
+    Column("organization_id", BigKey, ForeignKey("organizations.id"), nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("description", String(200), nullable=False),
+    Column("query", String(1000), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    UniqueConstraint("organization_id", "name"),
 )
 
 device_credentials = Table(
@@ -99,4 +131,17 @@ device_events = Table(
     Column("body", JSON, nullable=False),
     Column("received_at", Instant, nullable=False),
     Index("ix_device_events_device_id", "device", "id"),
+)
+
+# What changed of a device's presence, and why; the last MAX_CHANGES of each device are kept.
+presence_changes = Table(
+    "presence_changes",
+    metadata,
+    Column("id", BigKey, primary_key=True),
+    Column("device", BigKey, nullable=False),
+    Column("aspect", String(16), nullable=False),  # connected | fresh | steady
+    Column("holds", Boolean, nullable=False),
+    Column("reason", String(64), nullable=False),
+    Column("at", Instant, nullable=False),
+    Index("ix_presence_changes_device_id", "device", "id"),
 )
