@@ -48,3 +48,18 @@ async def test_metrics_are_open_only_where_that_is_wanted(ask: Ask) -> None:
         assert (await http.get("/metrics")).status_code == 401
         signed_in = await http.get("/metrics", headers={"authorization": "Bearer good"})
         assert signed_in.status_code == 200
+
+
+async def test_live_says_nothing_of_the_parts_and_ready_does(ask: Ask) -> None:
+    health = FakeHealth()
+    health.database = "down"
+    async with ask(health_router(metrics_open=False), services={Health: health}) as http:
+        assert (await http.get("/health/live")).status_code == 200
+        assert (await http.get("/health/ready")).status_code == 503
+
+
+async def test_the_detail_is_for_those_who_are_signed_in(ask: Ask) -> None:
+    async with ask(health_router(metrics_open=True), services={Health: FakeHealth()}) as http:
+        assert (await http.get("/health/detail")).status_code == 401
+        answer = await http.get("/health/detail", headers={"authorization": "Bearer good"})
+        assert answer.json()["components"]["database"]["detail"] == {"path": "/secret"}

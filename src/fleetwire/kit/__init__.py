@@ -13,12 +13,14 @@ from fleetwire.errors import (
 from fleetwire.kit.app import App, Listener, Payload, Raw, Subscription
 from fleetwire.kit.device import Device
 from fleetwire.kit.effects import Alarm, Answer, Effect, Event, Reading, Report, Value
-from fleetwire.kit.http import Asks, Gate, service, who_asks
+from fleetwire.kit.http import Asks, Gate, reads, service, who_asks
 from fleetwire.kit.message import Incoming, NotAcceptedError
 from fleetwire.kit.services import (
     Audit,
     Bucket,
     Caller,
+    CommandBatch,
+    CommandBatches,
     CommandEvent,
     CommandRecord,
     Commands,
@@ -45,6 +47,8 @@ __all__ = [
     "Audit",
     "Bucket",
     "Caller",
+    "CommandBatch",
+    "CommandBatches",
     "CommandEvent",
     "CommandRecord",
     "Commands",
@@ -82,6 +86,7 @@ __all__ = [
     "TooManyError",
     "UnauthenticatedError",
     "Value",
+    "reads",
     "service",
     "who_asks",
 ]

@@ -8,6 +8,7 @@ import msgspec
 from fastapi import APIRouter
 
 from fleetwire.errors import InvalidValueError, SettingsError
+from fleetwire.kit.answers import answer_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -57,7 +58,9 @@ class App:
     """An app: handlers on topics, HTTP routes, what its devices may do, its tables and views.
 
     `publishes` and `subscribes` are the topic templates that a device's own credential is granted,
-    with `{device_id}` filled from the credential. `command_topic` is where its commands go.
+    with `{device_id}` filled from the credential. `command_topic` is where its commands go,
+    `response_topic` where its devices answer them (see `kit.answers`); an app whose devices answer
+    elsewhere says `answers_commands` and returns an Answer from its own handler.
     `migrations` is a folder of Alembic revisions beside the app's package, `module:folder`.
     """
 
@@ -66,6 +69,10 @@ class App:
     publishes: list[str] = field(default_factory=list)
     subscribes: list[str] = field(default_factory=list)
     command_topic: str | None = None
+    response_topic: str | None = None
+    # Where a command, a JSON object, says its id, for devices that cannot read Correlation Data.
+    command_id_field: str | None = None
+    answers_commands: bool = False
     # The bytes a device reads on its command topic, from a command's name and parameters.
     command_payload: Callable[[str, dict[str, Any]], bytes] = flat_command
     migrations: str | None = None
@@ -80,6 +87,11 @@ class App:
     def __post_init__(self) -> None:
         if not self.name.isidentifier() or self.name != self.name.lower():
             raise SettingsError(f"App name {self.name!r} must be a lower-case identifier")
+        if self.response_topic is not None:
+            self.answers_commands = True
+            if self.response_topic not in self.publishes:
+                self.publishes = [*self.publishes, self.response_topic]
+            self.subscribe(self.response_topic)(answer_of)
 
     def subscribe(self, template: str, qos: int = 1) -> Callable[[F], F]:
         """Make the decorated function the handler of messages on `template`."""

@@ -99,9 +99,13 @@ class Alarm(Effect):
 
 
 class Answer(Effect):
-    """A device's answer to a command: closes it once, later answers change nothing."""
+    """A device's answer to a command: closes it once, later answers change nothing.
 
-    __slots__ = ("command_id", "device", "reason", "result", "success")
+    `state` says more than `success`: accepted or in_progress (nothing is closed yet), succeeded,
+    failed or rejected.
+    """
+
+    __slots__ = ("command_id", "device", "reason", "result", "state", "success")
 
     def __init__(
         self,
@@ -110,7 +114,9 @@ class Answer(Effect):
         success: bool,
         reason: str | None = None,
         result: Any = None,
+        state: str = "",
     ) -> None:
+        self.state = state
         self.device = device
         self.command_id = command_id
         self.success = success

@@ -4,6 +4,7 @@
 async def read(device_id: str, caller: Asks, devices: Annotated[Devices, service(Devices)]): ...
 """
 
+import re
 from abc import ABC, abstractmethod
 from typing import Annotated, Any, TypeVar
 
@@ -12,7 +13,9 @@ from fastapi.openapi.models import HTTPBearer
 from fastapi.requests import HTTPConnection
 from fastapi.security.base import SecurityBase
 
-from fleetwire.kit.services import Caller
+from fleetwire.kit.services import Audit, Caller
+
+_PLACE = re.compile(r"\{(\w+)\}")
 
 T = TypeVar("T")
 
@@ -51,6 +54,24 @@ async def who_asks(
 
 
 Asks = Annotated[Caller, Depends(who_asks)]
+
+
+def reads(action: str, subject: str = "") -> Any:
+    """Return a dependency for a route that shows sensitive data: who asks is put on record first.
+
+    `subject` is filled from the path and the query: `patient:{patient_id}`. If the record cannot be
+    written nothing is shown.
+
+    @router.get("/patients/{id}", dependencies=[reads("patient.read", "patient:{id}")])
+    """
+
+    async def record(connection: HTTPConnection, caller: Asks) -> None:
+        audit: Audit = connection.app.state.services[Audit]
+        values = {**connection.query_params, **connection.path_params}
+        named = _PLACE.sub(lambda place: str(values.get(place[1], "")), subject)
+        await audit.record(caller, action, named or None, detail={"path": connection.url.path})
+
+    return Depends(record)
 
 
 def service(kind: type[T]) -> Any:

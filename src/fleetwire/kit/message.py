@@ -6,11 +6,22 @@ from fleetwire.errors import DomainError
 class Incoming:
     """An application message on its way up the road. `received_at` is in microseconds UTC."""
 
-    __slots__ = ("client_id", "payload", "qos", "received_at", "retain", "topic")
+    # `correlation_data` is what an MQTT 5 sender answers to, b"" = nothing.
+    __slots__ = (
+        "client_id", "correlation_data", "payload", "qos", "received_at", "retain", "topic",
+    )  # fmt: skip
 
     def __init__(
-        self, topic: str, payload: bytes, qos: int, retain: bool, client_id: str, received_at: int
+        self,
+        topic: str,
+        payload: bytes,
+        qos: int,
+        retain: bool,
+        client_id: str,
+        received_at: int,
+        correlation_data: bytes = b"",
     ) -> None:
+        self.correlation_data = correlation_data
         self.topic = topic
         self.payload = payload
         self.qos = qos

@@ -5,7 +5,7 @@ to another is NotFoundError. Instants are microseconds since 1970-01-01 UTC.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -61,6 +61,7 @@ class DeviceRecord(msgspec.Struct):
     last_seen_at: int | None
     created_at: int
     updated_at: int
+    tags: tuple[str, ...] = ()  # in order
 
 
 class Credential(msgspec.Struct):
@@ -73,13 +74,18 @@ class Credential(msgspec.Struct):
 
 
 class CredentialRecord(msgspec.Struct):
-    """What is known of a credential after it was given out."""
+    """What is known of a credential after it was given out.
+
+    `kind` is "token" or "certificate"; the fingerprint is a certificate's, SHA-256 in hexadecimal.
+    """
 
     id: int
     expires_at: int | None
     revoked_at: int | None
     last_used_at: int | None
     created_at: int
+    kind: str = "token"
+    fingerprint: str | None = None
 
 
 class Devices(ABC):
@@ -100,6 +106,7 @@ class Devices(ABC):
         name: str | None = None,
         attributes: dict[str, Any] | None = None,
         status: str = "inactive",
+        tags: Iterable[str] = (),
     ) -> tuple[DeviceRecord, Credential]:
         """Register a device and its first credential. Raises ConflictError if the id is taken."""
 
@@ -114,6 +121,7 @@ class Devices(ABC):
         *,
         attributes: dict[str, str] | None = None,
         search: str | None = None,
+        query: str | None = None,
         limit: int = 50,
         cursor: str | None = None,
     ) -> Page[DeviceRecord]: ...
@@ -128,8 +136,14 @@ class Devices(ABC):
         name: str | None = None,
         type: str | None = None,
         attributes: dict[str, Any] | None = None,
+        tags: Iterable[str] | None = None,
+        expects: Callable[[DeviceRecord], None] = lambda device: None,
     ) -> DeviceRecord:
-        """Change what is given; `attributes` are merged, a None inside removes that attribute."""
+        """Change what is given; `attributes` are merged, a None inside removes that attribute;
+        `tags` are all of them from now on.
+
+        `expects` is called with the device as it is, within the transaction, and may raise.
+        """
 
     @abstractmethod
     async def delete(self, caller: Caller, app: str, device_id: str) -> None:
@@ -227,7 +241,9 @@ class CommandRecord(msgspec.Struct):
     device_id: str
     name: str
     parameters: dict[str, Any]
-    state: str  # queued | sent | delivered | succeeded | failed | expired | cancelled
+    # queued | sent | delivered | accepted | in_progress | succeeded | failed | rejected | expired |
+    # cancelled | superseded
+    state: str
     reason: str | None
     result: Any
     attempts: int
@@ -251,12 +267,17 @@ class Commands(ABC):
         payload: bytes | None = None,
         expires_in_s: float = 60.0,
         idempotency_key: str | None = None,
+        lane: str | None = None,
+        supersede: bool = False,
+        retry: bool | None = None,
     ) -> CommandRecord:
         """Store a command as queued; it is published when the device is there.
 
         `payload` are the bytes the device reads; None = as the app's `command_payload` makes them.
-        A repeated
-        `idempotency_key` returns the first command and sends nothing.
+        A repeated `idempotency_key` returns the first command and sends nothing; for another
+        command it is a ConflictError. Of a device's `lane` one command is under way at a time, and
+        `supersede` gives up those that still wait in it. `retry`: send it again where it is unknown
+        whether the device has it; None = unless it has an idempotency key.
         """
 
     @abstractmethod
@@ -273,6 +294,47 @@ class Commands(ABC):
 
     @abstractmethod
     async def cancel(self, caller: Caller, command_id: str) -> CommandRecord: ...
+
+
+class CommandBatch(msgspec.Struct):
+    """One command to many devices. `waiting` are devices that do not have theirs yet."""
+
+    id: str
+    app: str
+    name: str
+    parameters: dict[str, Any]
+    total: int
+    states: dict[str, int]  # how many commands stand in which state
+    waiting: int
+    refused_count: int
+    refused: list[tuple[str, str]]  # device_id and why, the first of them
+    created_at: int
+    spread_at: int | None
+
+
+class CommandBatches(ABC):
+    """One command to many devices."""
+
+    @abstractmethod
+    async def send(
+        self,
+        caller: Caller,
+        app: str,
+        device_ids: Sequence[str],
+        name: str,
+        parameters: dict[str, Any],
+        *,
+        expires_in_s: float = 60.0,
+        idempotency_key: str | None = None,
+        lane: str | None = None,
+        supersede: bool = False,
+        retry: bool | None = None,
+    ) -> CommandBatch:
+        """Store a batch; each device is given a command of its own within moments."""
+
+    @abstractmethod
+    async def get(self, caller: Caller, batch_id: str) -> CommandBatch:
+        """Return how far a batch has come."""
 
 
 class RecentMessage(msgspec.Struct):
@@ -303,9 +365,23 @@ class Messages(ABC):
 
 
 class LiveEvent:
-    """A committed event: `cursor` orders all of them, `text` is encoded once for every reader."""
+    """A committed event: `cursor` orders all of them.
 
-    __slots__ = ("app", "body", "cursor", "device", "name", "received_at", "text", "topic")
+    `text` and `frame` are its two encodings, as an app's own channels and as the platform's send
+    it; each is made once for every reader.
+    """
+
+    __slots__ = (
+        "app",
+        "body",
+        "cursor",
+        "device",
+        "frame",
+        "name",
+        "received_at",
+        "text",
+        "topic",
+    )
 
     def __init__(
         self,
@@ -325,6 +401,7 @@ class LiveEvent:
         self.body = body
         self.received_at = received_at
         self.text: str | None = None
+        self.frame: str | None = None
 
 
 class Realtime(ABC):
@@ -344,7 +421,8 @@ class Realtime(ABC):
         The first list is empty and comes at once: from then on nothing is missed. With `since`,
         stored events after that cursor come next. A reader that falls behind is served from the
         store until it has caught up; it never stalls others. Each event's `text` is encoded.
-        Close the generator (`contextlib.aclosing`) when done.
+        Raises UnauthenticatedError within a second of a change of what the caller may do: he signs
+        in again and goes on with `since`. Close the generator (`contextlib.aclosing`) when done.
         """
 
 

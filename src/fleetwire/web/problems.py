@@ -20,6 +20,7 @@ log = structlog.get_logger("fleetwire.web")
 
 RETRY_AFTER_S = 2.0
 FAULTS_MOST = 20  # a long list of wrong things has as many faults as entries
+STORE_UNAVAILABLE = "The database does not take work just now. Try again."
 CLOSE_CODE = 4000  # plus the HTTP status: how a WebSocket that is open already is told
 
 ErrorForm = Callable[[DomainError], tuple[int, dict[str, Any]]]
@@ -53,6 +54,11 @@ def problem(
     return Problem(content, status, headers)
 
 
+def store_unavailable() -> Problem:
+    """Return the answer while the database takes no work."""
+    return problem(503, STORE_UNAVAILABLE, headers={"Retry-After": _whole(RETRY_AFTER_S)})
+
+
 class ErrorAnswers:
     """Turns errors into answers, as problems or in the app's own form."""
 
@@ -83,9 +89,7 @@ class ErrorAnswers:
         return await _answer(connection, self.of(error), error.message)
 
     async def _store_unavailable(self, connection: Request | WebSocket, error: Exception) -> Any:
-        detail = "The database does not take work just now. Try again."
-        answer = problem(503, detail, headers={"Retry-After": _whole(RETRY_AFTER_S)})
-        return await _answer(connection, answer, detail)
+        return await _answer(connection, store_unavailable(), STORE_UNAVAILABLE)
 
     async def _invalid_request(self, request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)

@@ -7,12 +7,22 @@ from importlib.metadata import version
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
-from fleetwire.features.accounts import api_key_endpoints as api_keys, endpoints as accounts
+from fleetwire.features.accounts import (
+    api_key_endpoints as api_keys,
+    endpoints as accounts,
+    invitation_endpoints as invitations,
+)
+from fleetwire.features.acl import endpoints as acl
 from fleetwire.features.alarms import endpoints as alarms
 from fleetwire.features.audit import endpoints as audit
-from fleetwire.features.broker import endpoints as broker
+from fleetwire.features.broker import bridge_endpoints as bridges, endpoints as broker
 from fleetwire.features.commands import endpoints as commands
-from fleetwire.features.devices import endpoints as devices
+from fleetwire.features.devices import (
+    bulk_endpoints as bulk,
+    endpoints as devices,
+    group_endpoints as groups,
+    presence_endpoints as presence,
+)
 from fleetwire.features.organizations import endpoints as organizations
 from fleetwire.features.quarantine import endpoints as quarantine
 from fleetwire.features.telemetry import endpoints as telemetry
@@ -24,14 +34,20 @@ def platform_routers() -> list[APIRouter]:
         accounts.login_router,
         accounts.router,
         api_keys.router,
+        invitations.router,
         organizations.router,
         devices.router,
+        bulk.router,
+        groups.router,
+        presence.router,
         telemetry.router,
         commands.router,
         quarantine.router,
         alarms.router,
         audit.router,
+        acl.router,
         broker.router,
+        bridges.router,
     ]
 
 

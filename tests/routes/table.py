@@ -1,0 +1,228 @@
+"""Every route of every listener and every live channel: what it needs, and how to call it.
+
+A line's path names things in braces, which `tests.routes.things` makes in the first organisation:
+`{device}` is the id of a new device, and so on. `{name}` is a name that nothing has yet.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+OPEN = "open"  # needs no credentials
+SIGNED_IN = "signed in"  # needs credentials, but no permission
+
+
+@dataclass(frozen=True)
+class Line:
+    """One route. `needs` is a permission, SIGNED_IN or OPEN; `answer` is the status of a good call.
+
+    `names` says that the call names something of an organisation, so that it is 404 for another;
+    else what it shows or does is the caller's own organisation's alone.
+    """
+
+    method: str
+    path: str
+    needs: str
+    answer: int = 200
+    query: dict[str, str] = field(default_factory=dict)
+    json: Any = None
+    names: bool = False
+
+    @property
+    def id(self) -> str:
+        """How the line is called in the report."""
+        return f"{self.method} {self.path}"
+
+
+PASSWORD = "correct horse battery"
+MANY = {"ids": ["{refused}"]}
+
+LOGIN = [
+    Line("POST", "/api/v1/auth/login", OPEN, 401, json={"username": "x", "password": PASSWORD}),
+    Line("POST", "/api/v1/auth/refresh", OPEN, 401, json={"refresh_token": "x"}),
+    Line("POST", "/api/v1/auth/logout", OPEN, 204, json={"refresh_token": "x"}),
+    Line("GET", "/api/v1/auth/me", SIGNED_IN),
+    Line("POST", "/api/v1/auth/switch", SIGNED_IN, json={"organization": 1}),
+    Line(
+        "POST",
+        "/api/v1/auth/change-password",
+        SIGNED_IN,
+        422,  # it asks for the old one
+        json={"old_password": "wrong", "new_password": PASSWORD},
+    ),
+]
+
+_DEVICE = "/api/v1/devices/medical/{device}"
+_COMMAND = {"name": "start_monitoring"}
+_NEW_ACCOUNT = {"email": "{name}@x.example", "username": "{name}", "password": PASSWORD}
+_RESET = {"token": "x", "new_password": PASSWORD}
+_ACCEPTANCE = {"token": "x", "username": "{name}", "password": PASSWORD}
+
+PLATFORM = [
+    *LOGIN,
+    Line("GET", "/", OPEN),
+    Line("GET", "/health", OPEN),
+    Line("GET", "/health/liveness", OPEN),
+    Line("GET", "/health/live", OPEN),
+    Line("GET", "/health/ready", OPEN),
+    Line("GET", "/health/detail", SIGNED_IN),
+    Line("GET", "/metrics", OPEN),  # on loopback; else see tests/web/test_health.py
+    Line("POST", "/api/v1/accounts", "account.manage", 201, json=_NEW_ACCOUNT),
+    Line("GET", "/api/v1/accounts", "account.manage"),
+    Line("GET", "/api/v1/accounts/{account}", "account.manage", names=True),
+    Line("PATCH", "/api/v1/accounts/{account}", "account.manage", json={}, names=True),
+    Line("DELETE", "/api/v1/accounts/{account}", "account.manage", 204, names=True),
+    Line(
+        "POST",
+        "/api/v1/api-keys",
+        "key.write",
+        201,
+        json={"name": "{name}", "publish": ["{{organization}}/x"]},
+    ),
+    Line("GET", "/api/v1/api-keys", "key.read"),
+    Line("DELETE", "/api/v1/accounts/{account}/membership", "account.manage", 409, names=True),
+    Line("POST", "/api/v1/accounts/{account}/password-reset", "account.manage", 201, names=True),
+    Line("POST", "/api/v1/auth/reset-password", OPEN, 401, json=_RESET),
+    Line("POST", "/api/v1/invitations", "account.manage", 201, json={"email": "{name}@x.example"}),
+    Line("GET", "/api/v1/invitations", "account.manage"),
+    Line("DELETE", "/api/v1/invitations/{invitation}", "account.manage", 204, names=True),
+    Line("POST", "/api/v1/auth/accept-invitation", OPEN, 401, json=_ACCEPTANCE),
+    Line("GET", "/api/v1/organizations", SIGNED_IN),
+    Line("POST", "/api/v1/organizations", "organization.create", 201, json={"name": "{name}"}),
+    Line("DELETE", "/api/v1/api-keys/{key}", "key.write", 204, names=True),
+    Line("GET", "/api/v1/organization", "organization.read"),
+    Line("PATCH", "/api/v1/organization", "organization.write", json={"name": "{name}"}),
+    Line(
+        "POST",
+        "/api/v1/devices",
+        "device.write",
+        201,
+        json={"app": "medical", "device_id": "{name}", "type": "ecg_monitor"},
+    ),
+    Line("GET", "/api/v1/devices", "device.read"),
+    Line(
+        "POST", "/api/v1/groups", "device.write", 201, json={"name": "{name}", "query": "tag:cold"}
+    ),
+    Line("GET", "/api/v1/groups", "device.read"),
+    Line(
+        "POST",
+        "/api/v1/device-imports",
+        "device.write",
+        201,
+        json={"devices": [{"app": "medical", "device_id": "{name}", "type": "ecg_monitor"}]},
+    ),
+    Line("GET", "/api/v1/groups/{group}", "device.read", names=True),
+    Line("GET", "/api/v1/groups/{group}/devices", "device.read", names=True),
+    Line("PATCH", "/api/v1/groups/{group}", "device.write", json={"query": "tag:b"}, names=True),
+    Line("DELETE", "/api/v1/groups/{group}", "device.write", 204, names=True),
+    Line("GET", _DEVICE, "device.read", names=True),
+    Line("PATCH", _DEVICE, "device.write", json={"name": "Bed 4"}, names=True),
+    Line("DELETE", _DEVICE, "device.write", 204, names=True),
+    Line("POST", _DEVICE + "/credentials", "device.write", 201, json={}, names=True),
+    Line("GET", _DEVICE + "/credentials", "device.read", names=True),
+    Line("DELETE", _DEVICE + "/credentials/{credential}", "device.write", 204, names=True),
+    Line(
+        "POST",
+        _DEVICE + "/certificates",
+        "device.write",
+        201,
+        json={"fingerprint": "{fingerprint}"},
+        names=True,
+    ),
+    Line("GET", _DEVICE + "/presence", "device.read", names=True),
+    Line("GET", _DEVICE + "/presence/history", "device.read", names=True),
+    Line("GET", _DEVICE + "/readings", "telemetry.read", names=True),
+    Line("GET", _DEVICE + "/readings/latest", "telemetry.read", names=True),
+    Line(
+        "GET", _DEVICE + "/readings/buckets", "telemetry.read", query={"bucket": "5m"}, names=True
+    ),
+    Line("POST", _DEVICE + "/commands", "command.send", 202, json=_COMMAND, names=True),
+    Line("GET", _DEVICE + "/commands", "device.read", names=True),
+    Line("GET", "/api/v1/commands/{command}", "device.read", names=True),
+    Line("POST", "/api/v1/commands/{command}/cancel", "command.send", names=True),
+    Line(
+        "POST",
+        "/api/v1/command-batches",
+        "command.send",
+        202,
+        json=_COMMAND | {"app": "medical", "devices": ["{device}"]},
+        names=True,
+    ),
+    Line("GET", "/api/v1/command-batches/{batch}", "device.read", names=True),
+    Line("GET", "/api/v1/command-batches/{batch}/commands", "device.read", names=True),
+    Line("GET", "/api/v1/quarantine", "quarantine.read"),
+    Line("POST", "/api/v1/quarantine/discard", "quarantine.write", json=MANY),
+    Line("POST", "/api/v1/quarantine/rehearse", "quarantine.write", json=MANY),
+    Line("POST", "/api/v1/quarantine/rerun", "quarantine.write", 202, json=MANY),
+    Line("GET", "/api/v1/quarantine/reruns", "quarantine.read"),
+    Line("GET", "/api/v1/quarantine/reruns/{rerun}", "quarantine.read", names=True),
+    Line("GET", "/api/v1/quarantine/{refused}", "quarantine.read", names=True),
+    Line("DELETE", "/api/v1/quarantine/{refused}", "quarantine.write", 204, names=True),
+    Line("GET", "/api/v1/alarms", "telemetry.read"),
+    Line("GET", "/api/v1/audit", "audit.read"),
+    Line("GET", "/api/v1/audit/export", "audit.read"),
+    Line("GET", "/api/v1/audit/verify", "audit.read"),
+    Line(
+        "GET",
+        "/api/v1/acl/test",
+        "broker.read",
+        query={"identity": "device:medical/{device}", "action": "publish", "topic": "a"},
+        names=True,
+    ),
+    Line("GET", "/api/v1/broker", "broker.read"),
+    Line("GET", "/api/v1/broker/bridges", "broker.read"),
+    Line("GET", "/api/v1/broker/counters", "broker.read"),
+    Line("GET", "/api/v1/broker/clients", "broker.read"),
+    Line("GET", "/api/v1/broker/clients/{client}", "broker.read", names=True),
+    Line("DELETE", "/api/v1/broker/clients/{client}", "broker.write", 204, names=True),
+    Line("GET", "/api/v1/broker/retained", "broker.read"),
+    Line("GET", "/api/v1/broker/retained/{topic}", "broker.read", names=True),
+    Line("DELETE", "/api/v1/broker/retained/{topic}", "broker.write", 204, names=True),
+    Line("GET", "/api/v1/broker/trace", "broker.read", query={"seconds": "1", "topic": "x"}),
+]
+
+_MEDICAL = "/devices/{device}"
+_REGISTRATION = {"device_id": "{name}", "type": "ecg_monitor", "patient_id": "patient-1"}
+
+MEDICAL = [
+    *LOGIN,
+    Line("GET", "/health", OPEN),
+    Line("GET", "/health/detailed", SIGNED_IN),
+    Line("GET", "/metrics", SIGNED_IN),
+    Line("POST", "/devices/register", "device.write", 201, json=_REGISTRATION),
+    Line("GET", "/devices", "device.read"),
+    Line("GET", _MEDICAL, "device.read", names=True),
+    Line("PATCH", _MEDICAL, "device.write", json={"patient_id": "patient-2"}, names=True),
+    Line("DELETE", _MEDICAL, "device.write", 204, names=True),
+    Line("GET", _MEDICAL + "/data", "telemetry.read", names=True),
+    Line(
+        "POST",
+        _MEDICAL + "/command",
+        "command.send",
+        202,
+        json={"command": "start_monitoring", "parameters": {}},
+        names=True,
+    ),
+    Line("GET", _MEDICAL + "/commands", "device.read", names=True),
+    Line("POST", "/publish", "message.publish", query={"topic": "x/{name}", "payload": "1"}),
+    Line("POST", "/subscribe", "message.read", query={"topic": "x/{name}"}),
+    Line("GET", "/messages/{name}", "message.read"),
+]
+
+LISTENERS = {"platform": PLATFORM, "medical": MEDICAL}
+PREFIXES = {"platform": ("",), "medical": ("", "/mqtt")}
+
+DOCUMENTATION = (
+    "/openapi.json",
+    "/docs",
+    "/docs/oauth2-redirect",
+    "/redoc",
+    "/static-offline-docs",
+)
+
+# Live channels are proved by tests of their own: they answer in their own ways.
+CHANNELS = {
+    ("platform", "/api/v1/realtime/events"): "tests/web/realtime/test_channels.py",
+    ("platform", "/api/v1/realtime/ws"): "tests/web/realtime/test_channels.py",
+    ("platform", "/socket.io/"): "tests/web/realtime/test_channels.py",
+    ("medical", "/ws/mqtt"): "tests/routes/test_channels.py",
+}

@@ -1,0 +1,183 @@
+"""Things of the first organisation, made anew for each call that names them."""
+
+import itertools
+import secrets
+from collections.abc import Mapping
+from string import Formatter
+from typing import Any
+
+import httpx
+from fastapi.requests import HTTPConnection
+from sqlalchemy import insert
+
+from fleetwire.errors import UnauthenticatedError
+from fleetwire.features.accounts.permissions import PERMISSIONS
+from fleetwire.features.quarantine.tables import quarantine
+from fleetwire.kit import Caller, Gate, instants
+from fleetwire.net.client import MQTTClient
+from fleetwire.runtime.house import House
+
+OURS = 1
+THEIRS = 2
+NOBODY = 999_999  # an account that nobody has
+
+
+class TableGate(Gate):
+    """Believes `Bearer <organisation> <permissions left out>`: every caller can be made up here.
+
+    What real tokens stand for is proved beside the accounts.
+    """
+
+    async def caller(self, connection: HTTPConnection) -> Caller:
+        scheme, _, said = connection.headers.get("authorization", "").partition(" ")
+        if scheme != "Bearer":
+            raise UnauthenticatedError("Sign in first.")
+        organization, _, without = said.partition(" ")
+        return Caller(
+            f"account:{organization}",
+            int(organization),
+            PERMISSIONS["owner"] - {without},
+            account_id=1 if organization == str(OURS) else NOBODY,
+            role="owner",
+        )
+
+
+def bearer(organization: int, without: str = "") -> dict[str, str]:
+    """Return the header of somebody who may do everything but one thing."""
+    return {"Authorization": f"Bearer {organization} {without}".rstrip()}
+
+
+class Things:
+    """Makes what is named, by the routes themselves where there is one."""
+
+    def __init__(self, house: House, http: httpx.AsyncClient) -> None:
+        self._house = house
+        self._http = http
+        self._numbers = itertools.count(1)
+        self._clients: list[MQTTClient] = []
+
+    async def close(self) -> None:
+        """Disconnect the clients that are still there."""
+        for client in self._clients:
+            if client.is_connected:
+                await client.disconnect()
+
+    async def fill(self, *templates: Any) -> list[Any]:
+        """Return the templates with the names of new things in them, one thing for each name."""
+        made: dict[str, str] = {}
+        return [await self._fill(template, made) for template in templates]
+
+    async def _fill(self, template: Any, made: dict[str, str]) -> Any:
+        if isinstance(template, Mapping):
+            return {key: await self._fill(value, made) for key, value in template.items()}
+        if isinstance(template, list):
+            return [await self._fill(value, made) for value in template]
+        if not isinstance(template, str):
+            return template
+        for _, name, _, _ in Formatter().parse(template):
+            if name is not None and name not in made:
+                made[name] = str(await getattr(self, f"_{name}")(made))
+        filled = template.format(**made)
+        return int(filled) if template == "{refused}" else filled
+
+    async def _name(self, made: dict[str, str]) -> str:
+        return f"new-{next(self._numbers)}"
+
+    def _ours(self) -> str:
+        return f"ours-{next(self._numbers)}"
+
+    async def _fingerprint(self, made: dict[str, str]) -> str:
+        return secrets.token_hex(32)
+
+    async def _device(self, made: dict[str, str]) -> str:
+        registration = {
+            "app": "medical",
+            "device_id": self._ours(),
+            "type": "ecg_monitor",
+        }
+        return str((await self._post("/api/v1/devices", registration))["device"]["device_id"])
+
+    async def _group(self, made: dict[str, str]) -> str:
+        group = {"name": self._ours(), "query": "tag:cold"}
+        return str((await self._post("/api/v1/groups", group))["name"])
+
+    async def _credential(self, made: dict[str, str]) -> int:
+        path = f"/api/v1/devices/medical/{made['device']}/credentials"
+        answer = await self._http.get(path, headers=bearer(OURS))
+        return int(answer.json()[0]["id"])
+
+    async def _account(self, made: dict[str, str]) -> int:
+        name = self._ours()
+        account = {"email": f"{name}@x.example", "username": name}
+        return int((await self._post("/api/v1/accounts", account))["id"])
+
+    async def _invitation(self, made: dict[str, str]) -> int:
+        invitation = {"email": f"{self._ours()}@x.example"}
+        return int((await self._post("/api/v1/invitations", invitation))["invitation"]["id"])
+
+    async def _key(self, made: dict[str, str]) -> int:
+        key = {"name": self._ours(), "publish": ["{organization}/x"]}
+        return int((await self._post("/api/v1/api-keys", key))["key"]["id"])
+
+    async def _command(self, made: dict[str, str]) -> str:
+        path = f"/api/v1/devices/medical/{await self._device(made)}/commands"
+        return str((await self._post(path, {"name": "start_monitoring"}))["id"])
+
+    async def _batch(self, made: dict[str, str]) -> str:
+        body = {"app": "medical", "devices": [await self._device(made)], "name": "start_monitoring"}
+        return str((await self._post("/api/v1/command-batches", body))["id"])
+
+    async def _rerun(self, made: dict[str, str]) -> str:
+        body = {"ids": [await self._refused(made)]}
+        return str((await self._post("/api/v1/quarantine/rerun", body))["id"])
+
+    async def _refused(self, made: dict[str, str]) -> int:
+        row = {
+            "organization_id": OURS,
+            "app": "medical",
+            "topic": "devices/ours-x/data",
+            "payload": b"{",
+            "payload_bytes": 1,
+            "qos": 1,
+            "client_id": "ours-x",
+            "identity": "device:medical/ours-x",
+            "reason_code": 0x99,
+            "reason": "The payload is not JSON",
+            "received_at": instants.now(),
+        }
+        return int(
+            await self._house.database.write(
+                lambda tx: tx.execute(insert(quarantine).values(row)).inserted_primary_key[0]
+            )
+        )
+
+    async def _client(self, made: dict[str, str]) -> str:
+        return (await self._connect(made)).client_id
+
+    async def _topic(self, made: dict[str, str]) -> str:
+        client = await self._connect(made)
+        topic = f"devices/{client.client_id}/status"
+        await client.publish(topic, b'{"status": "online"}', retain=True)
+        return topic
+
+    async def _connect(self, made: dict[str, str]) -> MQTTClient:
+        registration = {
+            "app": "medical",
+            "device_id": self._ours(),
+            "type": "ecg_monitor",
+        }
+        answer = await self._post("/api/v1/devices", registration)
+        credential = answer["credential"]
+        client = MQTTClient(
+            registration["device_id"],
+            username=credential["username"],
+            password=credential["password"],
+        )
+        await client.connect("127.0.0.1", self._house.ports["mqtt"])
+        self._clients.append(client)
+        return client
+
+    async def _post(self, path: str, body: Any) -> Any:
+        answer = await self._http.post(path, json=body, headers=bearer(OURS))
+        assert answer.status_code in (201, 202), answer.text
+        return answer.json()
