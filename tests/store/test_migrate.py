@@ -23,8 +23,12 @@ from fleetwire.store.database import Database
 from fleetwire.store.journal import tables as _journal  # noqa: F401
 from fleetwire.store.metadata import metadata
 from fleetwire.store.migrate import migrate
+from fleetwire.web import tables as _web  # noqa: F401
 
-PLATFORM = ["0001_first", "0002_journal", "0003_identities"]
+PLATFORM = [
+    "0001_first", "0002_journal", "0003_identities", "0050_first_answers", "0040_audit_chain",
+    "0030_commands", "0020_groups", "0010_people",
+]  # fmt: skip
 
 
 class Store:
@@ -43,7 +47,8 @@ class Store:
         """What each table or index was made with, one line for each part, in no order."""
         made = self._all("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL")
         return {
-            name: sorted(line.strip().rstrip(",") for line in sql.splitlines())
+            # A table that was renamed stands in quotation marks.
+            name: sorted(line.strip().rstrip(",") for line in sql.replace('"', "").splitlines())
             for name, sql in made
             if not name.startswith(("alembic_version", "sqlite_"))
         }

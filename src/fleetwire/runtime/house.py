@@ -12,28 +12,38 @@ from fastapi import APIRouter
 from fleetwire.broker.broker import Broker
 from fleetwire.errors import StoreUnavailableError
 from fleetwire.features.accounts.api_keys import ApiKeys
+from fleetwire.features.accounts.invitations import Invitations
 from fleetwire.features.accounts.service import Accounts
+from fleetwire.features.acl.rights import Rights
+from fleetwire.features.acl.service import AclTester, RightsOfNow
 from fleetwire.features.alarms.service import AlarmService
 from fleetwire.features.alarms.sinks import AlarmSink
 from fleetwire.features.audit.refusals import RefusalAudit
+from fleetwire.features.audit.retention import AuditRetention
 from fleetwire.features.audit.service import SqlAudit
+from fleetwire.features.broker.bridges import BridgesService
 from fleetwire.features.broker.clients import ClientsService
 from fleetwire.features.broker.ownership import TopicOwners
 from fleetwire.features.broker.retained import RetainedService
 from fleetwire.features.broker.service import BrokerService
+from fleetwire.features.commands.batches import BatchService
 from fleetwire.features.commands.service import CommandService
 from fleetwire.features.commands.sinks import AnswerSink
 from fleetwire.features.devices.authenticator import DeviceAuthenticator
+from fleetwire.features.devices.bulk import BulkImport
 from fleetwire.features.devices.door import Door
 from fleetwire.features.devices.events import last_cursor, make_event_log
+from fleetwire.features.devices.groups import Groups
 from fleetwire.features.devices.overflows import QueueOverflows
 from fleetwire.features.devices.people import PersonGrants
 from fleetwire.features.devices.presence import Presence
+from fleetwire.features.devices.presence_service import PresenceService
 from fleetwire.features.devices.registry import Registry
 from fleetwire.features.devices.service import DeviceService
 from fleetwire.features.devices.sinks import ReportSink
 from fleetwire.features.messages.service import MessagesService
 from fleetwire.features.organizations.service import Organizations
+from fleetwire.features.quarantine.rerun import Rerun
 from fleetwire.features.quarantine.service import QuarantineService
 from fleetwire.features.quarantine.sink import QuarantineSqlSink
 from fleetwire.features.telemetry.service import TelemetryService
@@ -48,6 +58,7 @@ from fleetwire.kit import (
     Answer,
     App,
     Audit,
+    CommandBatches,
     Commands,
     Devices,
     Health,
@@ -57,10 +68,10 @@ from fleetwire.kit import (
     Report,
     Telemetry,
 )
-from fleetwire.net.server import Server
+from fleetwire.net.bridge.bridges import Bridges
 from fleetwire.net.sys_topics import SysTopics
 from fleetwire.runtime import mqtt
-from fleetwire.runtime.limits import broker_limits, connection_limits
+from fleetwire.runtime.limits import broker_limits, connection_limits, realtime_bounds
 from fleetwire.runtime.loader import load_apps, migrations_of
 from fleetwire.runtime.observability import HouseHealth
 from fleetwire.runtime.web import WebListener
@@ -70,6 +81,10 @@ from fleetwire.store.journal.journal import SqlJournal
 from fleetwire.store.migrate import migrate
 from fleetwire.web.application import create_application
 from fleetwire.web.gate import TokenGate
+from fleetwire.web.idempotency import Idempotency
+from fleetwire.web.realtime.channels import Channels
+from fleetwire.web.realtime.hub import RealtimeHub
+from fleetwire.web.realtime.revocation import WatchedServer
 from fleetwire.web.realtime.stream import LiveStream
 from fleetwire.web.rest.health import health_router
 from fleetwire.web.rest.platform import landing_router, login_router, platform_routers
@@ -108,23 +123,41 @@ class House:
             secret=secret.encode(),
             tls_identity=settings.tls.identity,
         )
-        self.server = Server(self.broker, device_authenticator, connection_limits(settings))
+        self.server = WatchedServer(self.broker, device_authenticator, connection_limits(settings))
 
         audit = SqlAudit(self.database)
         self.accounts = Accounts(
-            self.database, secret, audit, jwks_url=settings.auth.jwks_url, downlink=self.server
+            self.database,
+            secret,
+            audit,
+            jwks_url=settings.auth.jwks_url,
+            jwt_audience=settings.auth.jwt_audience,
+            jwt_issuer=settings.auth.jwt_issuer,
+            downlink=self.server,
         )
         self.keys = ApiKeys(self.database, audit, self.server)
         people = PersonGrants(self.accounts, registry, by_name)
         self._authenticator = Door(device_authenticator, self.keys, people)
         self.server.authenticator = self._authenticator  # people's and keys' ends need the server
         self.devices = DeviceService(self.database, registry, audit, self.server, set(by_name))
-        self.presence = Presence(self.database, registry, events)
+        self.presence = Presence(
+            self.database,
+            registry,
+            events,
+            expected_us=lambda device: settings.presence.expected_us(device.app, device.type),
+        )
         self.commands = CommandService(self.database, registry, self.server, events, by_name)
+        self.batches = BatchService(self.database, registry, self.commands)
         self._refusals = RefusalAudit(self.database)
         self._readings = ReadingSink()
-        self._quarantine = QuarantineSqlSink()
-        quarantine = QuarantineService(self.database, self._quarantine, audit)
+        kept = settings.quarantine
+        self._quarantine = QuarantineSqlSink(
+            max_rows=kept.max_messages, max_bytes=kept.max_mib * 1024 * 1024
+        )
+        self.quarantine = QuarantineService(
+            self.database, self._quarantine, audit, keep_days=kept.keep_days
+        )
+        self._audit_retention = AuditRetention(self.database, settings.audit.keep_days)
         router = Router(self.apps)
         self.road = Road(
             self.source,
@@ -145,39 +178,75 @@ class House:
             {app.name: app.readings_event for app in self.apps if app.readings_event},
             settings.ingest.batch_messages,
         )
+        rights = Rights(
+            device_authenticator,
+            registry,
+            by_name,
+            people,
+            self.accounts.caller_of,
+            self.keys,
+            settings.is_anonymous_allowed,
+        )
+        self.rerun = Rerun(self.database, self.road, self._quarantine, RightsOfNow(rights), audit)
         for topic_filter in router.filters:
             self.broker.tree.add_taker(topic_filter, self.source)
         self._overflows = QueueOverflows(self.database, registry, events)
         self.server.observers += [
             self.presence, self.commands, self._refusals, self._overflows,
         ]  # fmt: skip
+        self.bridges = Bridges(
+            settings.bridge,
+            self.broker,
+            secret_file(settings.data_dir / "bridge.id")[:16] if settings.bridge else "",
+            maximum_packet_size=settings.broker.max_packet_bytes,
+        )
+        self.server.observers.append(self.bridges)
         self._sys_topics = SysTopics(self.broker, settings.broker.sys_interval_s)
         self.server.observers.append(self._sys_topics)
         self.health = HouseHealth(
-            self.server, self.broker, self.road, self._readings, self.database
+            self.server, self.broker, self.road, self._readings, self.database, self.bridges,
+            self.journal,
+        )  # fmt: skip
+        self._gate = TokenGate(self.accounts, self.keys)
+        self._idempotency = Idempotency(self.database, secret)
+        stream = LiveStream(self.database, self.bus, registry.by_id, by_name)
+        telemetry = TelemetryService(self.database)
+        self.realtime = RealtimeHub(
+            stream, self.devices, telemetry, audit, by_name, bounds=realtime_bounds(settings)
         )
-        self._gate = TokenGate(self.accounts)
+        self.server.identity_ended = self.realtime.recheck
+        self._channels = Channels(self.realtime, self._gate, settings.realtime.origins)
         self._services: dict[type, object] = {
             Accounts: self.accounts,
             ApiKeys: self.keys,
+            Invitations: Invitations(self.database, audit, self.accounts),
             DeviceService: self.devices,
             AlarmService: AlarmService(self.database),
             Audit: audit,
             SqlAudit: audit,
             BrokerService: BrokerService(self.server, audit),
+            BridgesService: BridgesService(self.bridges),
             ClientsService: ClientsService(self.broker, registry.by_id, audit),
+            BatchService: self.batches,
+            CommandBatches: self.batches,
             CommandService: self.commands,
             Commands: self.commands,
             Devices: self.devices,
+            BulkImport: BulkImport(self.devices),
+            Groups: Groups(self.database, self.devices, audit),
             Health: self.health,
             Messages: MessagesService(self.server, self.devices, by_name),
             Organizations: Organizations(self.database, audit),
-            QuarantineService: quarantine,
+            PresenceService: PresenceService(self.database, self.devices),
+            QuarantineService: self.quarantine,
+            Rerun: self.rerun,
+            AclTester: AclTester(rights),
             RetainedService: RetainedService(
                 self.broker, TopicOwners(self.devices, by_name), audit
             ),
-            Realtime: LiveStream(self.database, self.bus, registry.by_id, by_name),
-            Telemetry: TelemetryService(self.database),
+            Realtime: stream,
+            RealtimeHub: self.realtime,
+            Telemetry: telemetry,
         }
         self._metrics_open = open_here
         self._holding = 0  # of the road and the journal, how many can take no more
@@ -187,11 +256,13 @@ class House:
     def _hold(self) -> None:
         self._holding += 1
         self.server.hold()
+        self.bridges.hold()
 
     def _resume(self) -> None:
         self._holding -= 1
         if not self._holding:
             self.server.resume()
+            self.bridges.resume()
 
     # --- start ---
 
@@ -216,9 +287,12 @@ class House:
         self.broker.restore(
             restored.sessions, restored.retained, restored.wills, now, restored.shared
         )
+        self.bridges.start()
         self._open_listeners()
         for work in (
-            self.road.run, self.presence.run, self.commands.run, self._refusals.run,
+            self.road.run, self.presence.run, self.commands.run, self.batches.run,
+            self._refusals.run, self.realtime.run, self.rerun.run,
+            self.quarantine.run, self._audit_retention.run,
             self._authenticator.run, self._overflows.run, self.journal.run,
         ):  # fmt: skip
             self._start(work)
@@ -253,7 +327,9 @@ class House:
             ],
             gate=self._gate,
             services=self._services,
+            idempotency=self._idempotency,
         )
+        self._channels.add_to(platform)
         self._listeners.append(WebListener("platform", platform, settings.bind, settings.http_port))
         for app in self.apps:
             if app.listener is None:
@@ -267,6 +343,7 @@ class House:
                 gate=self._gate,
                 services=self._services,
                 prefixes=("", "/mqtt") if app.name == "medical" else ("",),
+                idempotency=self._idempotency,
             )
             port = settings.app_ports.get(app.name, app.listener.port)
             self._listeners.append(WebListener(app.name, application, settings.bind, port))
@@ -294,13 +371,17 @@ class House:
         """Stop accepting, commit and acknowledge what was read, close with a reason."""
         await self.server.stop_accepting()
         self.server.hold()
+        self.bridges.hold()
         self.source.close()
         road = [task for task in self._tasks if task.get_name().startswith("Road.")]
         if road:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(road[0]), DRAIN_S)
         await self.journal.flush(DRAIN_S)  # and with it, what waits for that is acknowledged
+        await self.bridges.close()
         await self.server.close()
+        self.realtime.close()
+        await self._channels.close()
         for listener in self._listeners:
             await listener.stop()
         for task in self._tasks:

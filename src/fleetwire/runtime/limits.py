@@ -6,6 +6,7 @@ from fleetwire.net.gatekeeper import GateLimits
 from fleetwire.net.meter import FlowLimits
 from fleetwire.net.server import ConnectionLimits
 from fleetwire.settings import Settings
+from fleetwire.web.realtime.hub import Bounds
 
 
 def broker_limits(settings: Settings) -> Limits:
@@ -53,4 +54,16 @@ def connection_limits(settings: Settings) -> ConnectionLimits:
             ),
         ),
         flow=FlowLimits(broker.messages_per_s, broker.bytes_per_s, broker.burst_s),
+    )
+
+
+def realtime_bounds(settings: Settings) -> Bounds:
+    """Return what readers of events may take up."""
+    realtime = settings.realtime
+    return Bounds(
+        connections=realtime.connections,
+        connections_per_identity=realtime.connections_per_identity,
+        subscriptions=realtime.subscriptions,
+        buffer_events=realtime.buffer_events,
+        buffer_chars=realtime.buffer_bytes,
     )

@@ -5,7 +5,12 @@ from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 from sqlalchemy import text
 
@@ -16,22 +21,34 @@ from fleetwire.features.telemetry.writer import ReadingSink
 from fleetwire.ingest.road import Road
 from fleetwire.kit import Component, Health
 from fleetwire.kit.instants import now
+from fleetwire.net.bridge.bridges import Bridges
+from fleetwire.net.bridge.status import CONNECTED, BridgeStatus
 from fleetwire.net.server import Server
 from fleetwire.protocol.constants import reason_name
 from fleetwire.store.database import Database
+from fleetwire.store.journal.journal import SqlJournal
 
 
 class HouseHealth(Health, Collector):
     """Asks each part how it is; registered as a collector, it costs nothing between two scrapes."""
 
     def __init__(
-        self, server: Server, broker: Broker, road: Road, readings: ReadingSink, database: Database
+        self,
+        server: Server,
+        broker: Broker,
+        road: Road,
+        readings: ReadingSink,
+        database: Database,
+        bridges: Bridges,
+        journal: SqlJournal,
     ) -> None:
         self._server = server
         self._broker = broker
         self._road = road
         self._readings = readings
         self._database = database
+        self._bridges = bridges
+        self._journal = journal
         self._started_at = time.time()
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
@@ -67,13 +84,25 @@ class HouseHealth(Health, Collector):
                 "writer_queue": self._database.waiting,
             },
         )
+        journal = Component(
+            "journal",
+            "down" if self._journal.is_stalled else "ok",
+            0.0,
+            {
+                "pending": self._journal.pending,
+                "batches_stored": self._journal.batches_stored,
+                "rows_refused": self._journal.rows_refused,
+            },
+        )
         house = Component(
             "fleetwire",
             "ok",
             0.0,
             {"version": version("fleetwire"), "uptime_s": round(time.time() - self._started_at, 1)},
         )
-        return [database, broker, ingest, house]
+        bridges = self._bridges.status()
+        known = [database, broker, ingest, journal, house]
+        return [*known, *([_component(bridges)] if bridges else [])]
 
     async def _ask_database(self) -> Component:
         begun = time.perf_counter()
@@ -134,6 +163,7 @@ class HouseHealth(Health, Collector):
             sum(len(session.queue) for session in sessions),
         )
         yield _gauge("mqtt_traces", "Live traces", len(self._server.tracer.traces))
+        yield from _bridge_metrics(self._bridges.status())
         yield _gauge("mqtt_subscriptions", "Subscriptions of clients", self._broker.tree.count)
         yield _gauge("mqtt_retained_messages", "Retained messages", len(self._broker.retained))
         yield _counter("ingest_accepted", "Messages accepted and committed", counters.accepted)
@@ -160,9 +190,62 @@ class HouseHealth(Health, Collector):
         yield _counter(
             "store_commit_seconds", "Time spent in commits", self._database.commit_seconds
         )
+        yield HistogramMetricFamily(
+            "fleetwire_store_commit_duration_seconds",
+            "Commits by how long they took",
+            buckets=self._database.commit_times.cumulative(),
+            sum_value=self._database.commit_seconds,
+        )
+        journal = self._journal
+        yield _gauge(
+            "journal_pending", "Outcomes that the journal has not stored yet", journal.pending
+        )
+        yield _counter("journal_batches", "Batches that the journal stored", journal.batches_stored)
+        yield _counter("journal_rows", "Rows that the journal stored", journal.rows_stored)
+        yield _counter(
+            "journal_rows_refused", "Rows that the database refused", journal.rows_refused
+        )
         yield _gauge(
             "store_waiting", "Pieces of work waiting for the writer", self._database.waiting
         )
+
+
+def _component(bridges: Sequence[BridgeStatus]) -> Component:
+    """Return how the bridges are; one that is away is no reason to stop taking messages."""
+    away = any(bridge.state != CONNECTED for bridge in bridges)
+    detail: dict[str, object] = {
+        bridge.name: {"state": bridge.state, "queued": bridge.queued, "reason": bridge.reason}
+        for bridge in bridges
+    }
+    return Component("bridges", "degraded" if away else "ok", 0.0, detail)
+
+
+def _bridge_metrics(bridges: Sequence[BridgeStatus]) -> Iterable[Metric]:
+    labels = ["bridge"]
+    connected = GaugeMetricFamily(
+        "fleetwire_bridge_connected", "1 while the other side is there", labels=labels
+    )
+    queued = GaugeMetricFamily(
+        "fleetwire_bridge_queued_messages", "Messages waiting for the other side", labels=labels
+    )
+    messages = CounterMetricFamily(
+        "fleetwire_bridge_messages",
+        "Messages that came in or went out",
+        labels=[*labels, "direction"],
+    )
+    dropped = CounterMetricFamily(
+        "fleetwire_bridge_messages_dropped",
+        "Messages that did not go across, by reason",
+        labels=[*labels, "reason"],
+    )
+    for bridge in bridges:
+        connected.add_metric([bridge.name], int(bridge.state == CONNECTED))
+        queued.add_metric([bridge.name], bridge.queued)
+        messages.add_metric([bridge.name, "in"], bridge.counts.messages_in)
+        messages.add_metric([bridge.name, "out"], bridge.counts.messages_out)
+        for reason, count in bridge.counts.dropped.items():
+            dropped.add_metric([bridge.name, reason], count)
+    yield from (connected, queued, messages, dropped)
 
 
 def _counter(name: str, text_: str, value: float) -> Metric:

@@ -30,6 +30,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 from sqlalchemy.sql import Executable
 
 from fleetwire.errors import StoreUnavailableError
+from fleetwire.store.commit_times import CommitTimes
 
 log = structlog.get_logger("fleetwire.store")
 
@@ -101,6 +102,7 @@ class Database:
         self.groups_committed = 0
         self.commit_seconds = 0.0
         self.last_commit_s = 0.0
+        self.commit_times = CommitTimes()
         self._jobs: deque[_Job] = deque()
         self._wake = threading.Condition()
         self._stopping = False
@@ -241,6 +243,7 @@ class Database:
             transaction.commit()
         self.last_commit_s = time.perf_counter() - began
         self.commit_seconds += self.last_commit_s
+        self.commit_times.add(self.last_commit_s)
         self.groups_committed += 1
 
     def _before_commit(self) -> None:

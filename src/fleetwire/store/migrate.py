@@ -39,13 +39,11 @@ def migrate(database: Database | str, app_locations: Sequence[tuple[str, Path]] 
             return migrate(database, app_locations)
         finally:
             database.engine.dispose()
-    branches = [("platform", FOLDER / "versions", "alembic_version")]
-    branches += [(app, folder, f"alembic_version_{app}") for app, folder in app_locations]
-    script = ScriptDirectory(FOLDER, version_locations=[folder for _, folder, _ in branches])
+    branches, script = branches_of(app_locations)
     applied: list[str] = []
     try:
         with database.connect_to_write() as connection, connection.begin():
-            for branch, _, version_table in branches:
+            for branch, version_table in branches:
                 applied += _upgrade(connection, script, branch, version_table)
     except DBAPIError as error:
         raise StoreUnavailableError(f"The database cannot be prepared: {error.orig}") from error
@@ -59,13 +57,7 @@ def _upgrade(
     applied: list[str] = []
 
     def steps(reached: Sequence[str], _: MigrationContext) -> Sequence[MigrationStep]:
-        missing = list(takewhile(lambda revision: revision.revision not in reached, revisions))
-        if reached and len(missing) == len(revisions):
-            raise SettingsError(
-                f"The database is at revision {reached[0]!r} of {branch}, which this version does "
-                "not know. Start the version that made it, or go back to a copy from before."
-            )
-        missing.reverse()
+        missing = _missing(revisions, branch, reached)
         applied.extend(revision.revision for revision in missing)
         return [MigrationStep.upgrade_from_script(script.revision_map, each) for each in missing]
 
@@ -75,6 +67,36 @@ def _upgrade(
     with Operations.context(context):
         context.run_migrations()
     return applied
+
+
+def branches_of(
+    app_locations: Sequence[tuple[str, Path]],
+) -> tuple[list[tuple[str, str]], ScriptDirectory]:
+    """Return (branch, its version table) of the platform and each app, and all revisions."""
+    branches = [("platform", "alembic_version")]
+    branches += [(app, f"alembic_version_{app}") for app, _ in app_locations]
+    folders = [FOLDER / "versions", *(folder for _, folder in app_locations)]
+    return branches, ScriptDirectory(FOLDER, version_locations=folders)
+
+
+def missing_revisions(script: ScriptDirectory, branch: str, reached: Sequence[str]) -> list[str]:
+    """Return the revisions that an upgrade from `reached` applies, oldest first.
+
+    Raises SettingsError if this version does not know `reached`: there is no way back.
+    """
+    missing = _missing(_revisions(script, branch), branch, reached)
+    return [revision.revision for revision in missing]
+
+
+def _missing(revisions: Sequence[Script], branch: str, reached: Sequence[str]) -> list[Script]:
+    missing = list(takewhile(lambda revision: revision.revision not in reached, revisions))
+    if reached and len(missing) == len(revisions):
+        raise SettingsError(
+            f"The database is at revision {reached[0]!r} of {branch}, which this version does "
+            "not know. Start the version that made it, or go back to a copy from before."
+        )
+    missing.reverse()
+    return missing
 
 
 def _revisions(script: ScriptDirectory, branch: str) -> list[Script]:
