@@ -10,7 +10,7 @@ from fleetwire.broker.session import Session
 from fleetwire.ingest.batch import Accepted, Refused
 from fleetwire.kit import Audit, Caller, Effect, instants
 from fleetwire.net.clients import Client, Downlink
-from fleetwire.protocol.packets import Publish
+from fleetwire.protocol.packets import Properties, Publish
 
 ALL_PERMISSIONS = frozenset(
     {
@@ -78,6 +78,7 @@ class Sent:
     expires_at: int
     delivered: Callable[[], None]
     lost: Callable[[str], None]
+    properties: Properties = field(default_factory=dict)
 
 
 @dataclass
@@ -104,10 +105,11 @@ class FakeDownlink(Downlink):
         expires_at: int = 0,
         delivered: Callable[[], None],
         lost: Callable[[str], None],
+        properties: Properties | None = None,
     ) -> bool:
         if device not in self.listening:
             return False
-        sent = Sent(device, topic, payload, expires_at, delivered, lost)
+        sent = Sent(device, topic, payload, expires_at, delivered, lost, properties or {})
         self.sent.append(sent)
         if self.on_send is not None:
             self.on_send(sent)

@@ -73,6 +73,19 @@ def test_ports_of_apps_are_gathered_from_all_sources(tmp_path: Path) -> None:
     assert settings.app_ports == {"medical": 3, "farm": 2, "vending": 5}
 
 
+def test_what_is_expected_of_devices_is_by_app_or_by_type(tmp_path: Path) -> None:
+    (tmp_path / "fleetwire.toml").write_text('[presence.expected]\nfarm = "1h"\n')
+    environ = {"FLEETWIRE_PRESENCE_EXPECTED": "medical=5m, medical/ecg_monitor=10s"}
+    presence = load(environ=environ, cwd=tmp_path).presence
+    assert presence.expected_us("medical", "pulse_oximeter") == 300_000_000
+    assert presence.expected_us("medical", "ecg_monitor") == 10_000_000
+    assert presence.expected_us("farm", "pump") == 3_600_000_000
+    assert presence.expected_us("vending", "kiosk") == 0
+    for wrong in ("medical", "medical=soon", "=5m"):
+        with pytest.raises(SettingsError, match="FLEETWIRE_PRESENCE_EXPECTED"):
+            load(environ={"FLEETWIRE_PRESENCE_EXPECTED": wrong}, cwd=tmp_path)
+
+
 def test_a_denied_publish_is_acknowledged_or_ends_the_connection_and_nothing_else(
     tmp_path: Path,
 ) -> None:
@@ -362,3 +375,80 @@ def test_listeners_are_settings_in_the_file_too(tmp_path: Path) -> None:
     shown = {name: value for name, value, _ in settings.shown()}
     assert shown["mqtt_wss_port"] == "–"
     assert shown["proxy.trusted"] == "10.0.0.5/32,192.168.0.0/24"
+
+
+BRIDGE = '{"name": "hub", "url": "mqtt://me:hush@h", "topics": [{"filter": "a/#"}]}'
+
+
+def test_a_bridge_is_a_table_of_the_file_or_json_in_a_variable(tmp_path: Path) -> None:
+    example = Path(__file__).parents[1] / "examples" / "bridge.toml"
+    (tmp_path / "fleetwire.toml").write_text(example.read_text())
+    (hospital,) = load(environ={}, cwd=tmp_path).bridge
+    assert (hospital.scheme, hospital.host, hospital.port) == (
+        "mqtts", "mqtt.hospital.example", 8883,
+    )  # fmt: skip
+    assert (hospital.username, hospital.password) == ("ward-3", "secret")
+    assert hospital.ca == Path("hospital-ca.pem")
+    assert [(each.local_filter, each.remote_filter) for each in hospital.topics] == [
+        ("devices/+/data", "ward-3/devices/+/data"),
+        ("settings/#", "ward-3/settings/#"),
+    ]
+    settings = load(environ={"FLEETWIRE_BRIDGES": f"[{BRIDGE}]"}, cwd=tmp_path)
+    (hub,) = settings.bridge
+    assert (hub.port, hub.version, hub.topics[0].direction, hub.topics[0].qos) == (
+        1883, "auto", "out", 1,
+    )  # fmt: skip
+    shown = {name: value for name, value, _ in settings.shown()}
+    assert shown["bridge"] == f"hub mqtt://me:{MASK}@h:1883"
+    assert "hush" not in repr(settings) + repr(settings.bridge)
+
+
+@pytest.mark.parametrize(
+    ("url", "port", "path"),
+    [
+        ("mqtts://h", 8883, None),
+        ("ws://h:9001", 9001, "/mqtt"),
+        ("wss://h/", 443, "/"),
+        ("ws://[::1]/a/b?c=d", 80, "/a/b?c=d"),
+    ],
+)
+def test_the_address_of_a_bridge_has_usual_parts(
+    tmp_path: Path, url: str, port: int, path: str | None
+) -> None:
+    text = BRIDGE.replace("mqtt://me:hush@h", url)
+    (hub,) = load(environ={"FLEETWIRE_BRIDGES": f"[{text}]"}, cwd=tmp_path).bridge
+    assert (hub.port, hub.websocket) == (port, path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('"hub"', '"h u b"', "'h u b': name must be up to 32 letters"),
+        ('"name": "hub", ', "", "number 1: name is missing"),
+        ("mqtt://me:hush@h", "http://h", "'hub': url must be an address such as mqtts://"),
+        ("mqtt://me:hush@h", "mqtt://h:x", "'hub': url must be an address"),
+        ("mqtt://me:hush@h", "mqtt://h/path", "'hub': url has a path, which mqtt has no use for"),
+        ('"topics"', '"topic"', "'hub': 'topic' is none of name, url,"),
+        ('[{"filter": "a/#"}]', "[]", "'hub': topics must be a list with at least one table"),
+        ("a/#", "a/#/b", "'hub': topic 1: filter is wrong: Topic Filter has '#' before"),
+        ("a/#", "$share/g/a", "'hub': topic 1: a shared subscription cannot be bridged"),
+        ('"a/#"', '"a", "qos": 3', "'hub': topic 1: qos must be from 0 to 2"),
+        ('"a/#"', '"a", "direction": "up"', "topic 1: direction must be one of in, out, both"),
+        ('"a/#"', '"a", "local_prefix": "+/"', "topic 1: local_prefix must hold no wildcards"),
+        ('"a/#"', '"$SYS/#", "direction": "in"', "cannot go to topics that begin with $"),
+        ('"topics"', '"ca": "x", "topics"', "'hub': ca is set, but mqtt is not encrypted"),
+        ('"topics"', '"version": 4, "topics"', "'hub': version must be one of auto, 5, 3.1.1"),
+        ("}]}", "}]}, 1", "number 2: must be a table"),
+        ("}]}", f"}}]}}, {BRIDGE}", "'hub': there are two of this name"),
+        ("}]}", "}]", "is not JSON"),
+    ],
+)
+def test_a_wrong_bridge_is_refused_by_name_without_its_password(
+    tmp_path: Path, old: str, new: str, words: str
+) -> None:
+    text = BRIDGE.replace(old, new)
+    with pytest.raises(SettingsError) as caught:
+        load(environ={"FLEETWIRE_BRIDGES": f"[{text}]"}, cwd=tmp_path)
+    assert str(caught.value).startswith("FLEETWIRE_BRIDGES (environment) ")
+    assert words in str(caught.value)
+    assert "hush" not in str(caught.value)

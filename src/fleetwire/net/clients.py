@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fleetwire.broker.grants import Grant
+from fleetwire.protocol.packets import Properties
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Downlink(ABC):
         expires_at: int = 0,
         delivered: Callable[[], None],
         lost: Callable[[str], None],
+        properties: Properties | None = None,
     ) -> bool:
         """Publish QoS 1 to a device that listens now; False if it does not, then nothing is sent.
 

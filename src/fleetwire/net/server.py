@@ -28,7 +28,7 @@ from fleetwire.net.repeats import Repeats
 from fleetwire.net.tls import ServerCertificate
 from fleetwire.net.trace import Tracer
 from fleetwire.protocol import constants as c
-from fleetwire.protocol.packets import Publish
+from fleetwire.protocol.packets import Properties, Publish
 from fleetwire.protocol.topics import check_topic_filter, check_topic_name
 
 log = structlog.get_logger("fleetwire.net")
@@ -320,10 +320,11 @@ class Server(Downlink):
         expires_at: int = 0,
         delivered: Callable[[], None],
         lost: Callable[[str], None],
+        properties: Properties | None = None,
     ) -> bool:
         return self.broker.send_to_device(
             device,
-            Publish(topic, payload, 1),
+            Publish(topic, payload, 1, properties=properties),
             expires_at,
             delivered,
             lost,

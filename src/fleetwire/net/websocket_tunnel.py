@@ -70,6 +70,8 @@ class WebSocketTunnel(asyncio.Protocol, asyncio.Transport):
         self._transmit()
         if received and self._is_open:
             self._inside.data_received(b"".join(received))
+        if self._is_open and websocket.state is not State.OPEN and self._outside is not None:
+            self._outside.close()  # it said goodbye, or we did; nobody waits for more
 
     def _opened(self) -> None:
         if self._websocket.subprotocol is None:

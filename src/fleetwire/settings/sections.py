@@ -12,7 +12,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
+from fleetwire.net.bridge.plan import BridgePlan
 from fleetwire.settings import values as v
+from fleetwire.settings.bridges import bridges
 from fleetwire.settings.places import (
     DEFAULT_MQTT_PORT,
     DEFAULT_MQTTS_PORT,
@@ -103,6 +105,34 @@ class IngestSettings:
 
 
 @dataclass(frozen=True)
+class QuarantineSettings:
+    """How many refused messages are kept, and for how long; 0 days = until there are too many."""
+
+    keep_days: int = setting(90, v.number(0, 36_500))
+    max_messages: int = setting(100_000, v.number(100, 100_000_000))
+    max_mib: int = setting(256, v.number(1, 1_000_000))
+
+
+@dataclass(frozen=True)
+class AuditSettings:
+    """How long it is kept who did what; 0 days = for ever."""
+
+    keep_days: int = setting(0, v.number(0, 36_500))
+
+
+@dataclass(frozen=True)
+class RealtimeSettings:
+    """Who may follow events from web pages, and what readers may take up."""
+
+    origins: tuple[str, ...] = setting((), v.origins)  # beside pages of our own host
+    connections: int = setting(10_000, v.number(1, 1_000_000))
+    connections_per_identity: int = setting(100, v.number(1, 100_000))
+    subscriptions: int = setting(32, v.number(1, 1_000))
+    buffer_events: int = setting(10_000, v.number(10, 1_000_000))
+    buffer_bytes: int = setting(8 * MIB, v.number(64 * KIB, 1024 * MIB))
+
+
+@dataclass(frozen=True)
 class StoreSettings:
     """The database; without a URL it is `fleetwire.db` in the data folder."""
 
@@ -122,6 +152,9 @@ class AuthSettings:
         is_secret=True,
     )
     jwks_url: str | None = setting(None, v.http_url, variable="FLEETWIRE_JWKS_URL")
+    # What the tokens of others must say, if anything.
+    jwt_audience: str | None = setting(None, v.text, variable="FLEETWIRE_JWT_AUDIENCE")
+    jwt_issuer: str | None = setting(None, v.text, variable="FLEETWIRE_JWT_ISSUER")
 
 
 @dataclass(frozen=True)
@@ -157,6 +190,20 @@ class ProxySettings:
     def is_on(self, listener: str) -> bool:
         """Say whether connections of this listener begin with a PROXY header."""
         return self.protocol != "off" and listener in self.listeners
+
+
+@dataclass(frozen=True)
+class PresenceSettings:
+    """What is expected of devices: how often they send, by `app` or `app/type`, in seconds."""
+
+    expected: Mapping[str, float] = setting({}, v.lengths_of_time)
+
+    def expected_us(self, app: str, type: str) -> int:
+        """Return how old the last message of such a device may be, 0 = it is not judged."""
+        if not self.expected:  # asked for every device of every batch
+            return 0
+        length_s = self.expected.get(f"{app}/{type}", self.expected.get(app, 0.0))
+        return round(length_s * 1_000_000)
 
 
 @dataclass(frozen=True)
@@ -198,6 +245,10 @@ class Settings:
     mqtt_broker_url: str | None = setting(
         None, v.mqtt_url, variable="MQTT_BROKER_URL", is_secret=True
     )
+    # Several, but in the file each is one [[bridge]].
+    bridge: tuple[BridgePlan, ...] = setting(
+        (), bridges, variable="FLEETWIRE_BRIDGES", is_secret=True
+    )
     # For whoever starts the server from a program: where to write its ports once it is ready, and
     # where to leave a profile of its event loop.
     ready_file: Path | None = setting(None, v.folder_or_file)  # noqa: RUF009  # as above
@@ -205,9 +256,13 @@ class Settings:
 
     broker: BrokerSettings = field(default_factory=BrokerSettings)
     ingest: IngestSettings = field(default_factory=IngestSettings)
+    quarantine: QuarantineSettings = field(default_factory=QuarantineSettings)
+    audit: AuditSettings = field(default_factory=AuditSettings)
+    realtime: RealtimeSettings = field(default_factory=RealtimeSettings)
     store: StoreSettings = field(default_factory=StoreSettings)
     auth: AuthSettings = field(default_factory=AuthSettings)
     client: ClientSettings = field(default_factory=ClientSettings)
+    presence: PresenceSettings = field(default_factory=PresenceSettings)
     tls: TLSSettings = field(default_factory=TLSSettings)
     proxy: ProxySettings = field(default_factory=ProxySettings)
 
@@ -247,9 +302,13 @@ class Settings:
 SECTIONS: Mapping[str, type] = {
     "broker": BrokerSettings,
     "ingest": IngestSettings,
+    "quarantine": QuarantineSettings,
+    "audit": AuditSettings,
+    "realtime": RealtimeSettings,
     "store": StoreSettings,
     "auth": AuthSettings,
     "client": ClientSettings,
+    "presence": PresenceSettings,
     "tls": TLSSettings,
     "proxy": ProxySettings,
 }
@@ -285,14 +344,14 @@ VARIABLES: Mapping[str, tuple[str, Parse]] = _variables()
 def _shown(value: object, known: Setting) -> str:
     if value is None:
         return NOT_SET
+    if isinstance(value, tuple):
+        return ",".join(str(each) for each in value)  # a bridge masks its own password
     if known.is_secret:
         text = str(value)
         # Of a URL only the password is secret.
         return re.sub(r"(://[^:@/]*):.*@", rf"\1:{MASK}@", text) if "://" in text else MASK
     if isinstance(value, Mapping):
         return ",".join(f"{key}={of}" for key, of in value.items()) or NOT_SET
-    if isinstance(value, tuple):
-        return ",".join(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     return str(value)

@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from fleetwire.errors import InvalidValueError
+from fleetwire.kit.durations import parse_duration
+
 MIN_SECRET_CHARS = 32  # HS256 wants a key as long as its hash (RFC 7518 §3.2)
 
 LISTENERS = ("tcp", "tls", "ws", "wss", "unix")
@@ -113,6 +116,14 @@ def names(value: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
 
 
+def origins(value: object) -> tuple[str, ...]:
+    """Web origins with commas between them, or `*`."""
+    wanted = names(value)
+    if not all(of == "*" or re.fullmatch(r"https?://[^/\s?#@]+", of) for of in wanted):
+        raise ValueError("must be origins such as https://ward.example, or *")
+    return wanted
+
+
 def some_of(*words: str) -> Parse:
     """Some of these words, with commas between them, or a list."""
 
@@ -166,6 +177,22 @@ def ports_by_app(value: object) -> dict[str, int]:
         except ValueError as error:
             raise ValueError(f"must be app=port; the port of {app} {error}") from None
     return ports
+
+
+def lengths_of_time(value: object) -> dict[str, float]:
+    """Lengths of time in seconds by name: `medical=5m,medical/ecg_monitor=10s`, or a table."""
+    if isinstance(value, str):
+        pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
+        value = {name.strip(): length.strip() for name, _, length in pairs}
+    if not isinstance(value, Mapping) or not all(name and isinstance(name, str) for name in value):
+        raise ValueError("must be name=time with commas between them, such as medical=5m")
+    lengths = {}
+    for name, length in value.items():
+        try:
+            lengths[name] = parse_duration(str(length), f"the time of {name}")
+        except InvalidValueError as error:
+            raise ValueError(f"must be name=time; {error}") from None
+    return lengths
 
 
 def secret(value: object) -> str:
