@@ -273,13 +273,32 @@ def test_a_client_id_in_use_cannot_be_taken_by_another_identity(peer: MakePeer) 
     assert owner.link.closed_with is None
 
 
-def test_a_session_is_not_resumed_by_another_identity(peer: MakePeer) -> None:
+def test_a_session_that_waits_is_neither_resumed_nor_ended_by_another_identity(
+    peer: MakePeer,
+) -> None:
     owner = peer("c", clean=False, grant=Grant("device:medical/a", ["#"], ["#"], device=1))
     owner.subscribe("secret")
     owner.leave()
-    other = peer("c", clean=False, grant=Grant("device:medical/b", ["#"], ["#"], device=2))
-    assert not other.opened.session_present
-    assert other.session.subscriptions == {}
+    peer("s").publish("secret", b"kept", qos=1, packet_id=1)
+    for clean in (False, True):
+        other = Peer(
+            owner.broker,
+            "c",
+            clean=clean,
+            grant=Grant("device:medical/b", ["#"], ["#"], device=2),
+        )
+        assert other.opened.reason_code == c.CLIENT_IDENTIFIER_NOT_VALID
+    back = peer("c", clean=False, grant=Grant("device:medical/a", ["#"], ["#"], device=1))
+    assert [message.payload for message in back.messages()] == [b"kept"]
+
+
+def test_an_anonymous_session_gives_way_to_somebody_with_a_name(peer: MakePeer) -> None:
+    nobody = peer("c", clean=False)
+    nobody.subscribe("t")
+    nobody.leave()
+    named = peer("c", clean=False, grant=Grant("device:medical/b", ["#"], ["#"], device=2))
+    assert not named.opened.session_present
+    assert named.session.subscriptions == {}
 
 
 def test_a_session_ends_with_its_expiry(peer: MakePeer, broker: Broker) -> None:

@@ -134,9 +134,9 @@ class Broker:
         had_kept = session is not None and session.is_persistent
         displaced: Link | None = None
         if session is not None and session.grant.identity != grant.identity:
-            if session.link is not None:
+            if session.link is not None or not session.grant.anonymous:
                 # Somebody else's Client Identifier: taking it over would let anyone end anyone's
-                # connection.
+                # connection, or have the queue that waits for him deleted.
                 return Opened(
                     None,
                     False,

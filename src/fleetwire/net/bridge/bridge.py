@@ -48,9 +48,6 @@ log = structlog.get_logger("fleetwire.bridge")
 KEEP_ALIVE_S = 60
 CONNECT_TIMEOUT_S = 10.0
 SUBACK_TIMEOUT_S = 10.0
-# Where QoS 2 comes in: of more than these mosquitto, after a restart, does not know how far they
-# were, and sends them as new messages.
-EXACT_RECEIVE_MAXIMUM = 20
 STABLE_S = 10.0  # a connection that lasted so long starts the waiting times anew
 
 
@@ -89,8 +86,6 @@ class Bridge:
             self._mapping.local_filters,
             self._session_ended,
         )
-        comes_in_once = 2 in self._mapping.remote_filters.values()
-        self._receive_maximum = EXACT_RECEIVE_MAXIMUM if comes_in_once else RECEIVE_MAXIMUM
         self._state: State = AWAY
         self._since = 0  # microseconds UTC
         self._reason = "not started"
@@ -257,7 +252,7 @@ class Bridge:
         if version == c.V5:
             connect.properties = {
                 c.SESSION_EXPIRY_INTERVAL: NEVER,
-                c.RECEIVE_MAXIMUM: self._receive_maximum,
+                c.RECEIVE_MAXIMUM: RECEIVE_MAXIMUM,
                 c.MAXIMUM_PACKET_SIZE: self._maximum_packet_size,
             }
         remote = Remote(connect, self._maximum_packet_size)
