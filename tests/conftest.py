@@ -20,6 +20,9 @@ NEEDS = {
 }
 
 
+# Folders whose tests start many servers, or other people's programs: not for every few minutes.
+LONGER = frozenset({"bench", "docs", "interop", "kill", "road", "runtime"})
+
 SKIPS_FORBIDDEN = os.environ.get("FLEETWIRE_FORBID_SKIPS") == "1"
 
 
@@ -30,6 +33,12 @@ def pytest_configure() -> None:
             del os.environ[name]
     # Debian keeps the broker where only root looks.
     os.environ["PATH"] = os.environ.get("PATH", "") + os.pathsep + "/usr/sbin"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent.name in LONGER:
+            item.add_marker("slow")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
