@@ -18,6 +18,14 @@ class Ticket(ABC):
     def release(self, reason_code: int) -> None:
         """Let the PUBACK or PUBREC leave. A second release does nothing."""
 
+    def release_stored(self, count: int) -> None:
+        """So many of its messages are stored; a ticket is for one unless it says otherwise."""
+        self.release(0)
+
+    def release_one(self, packet_id: int, reason_code: int) -> None:
+        """One of its messages is settled, with this reason code."""
+        self.release(reason_code)
+
     @abstractmethod
     def fail(self) -> None:
         """What it stands for cannot be stored: it must not leave, in any protocol version."""

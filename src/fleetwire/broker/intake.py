@@ -15,7 +15,7 @@ from fleetwire.broker.delivery import Delivery
 from fleetwire.broker.grants import Grant
 from fleetwire.broker.journal import Journal
 from fleetwire.broker.limits import Limits
-from fleetwire.broker.link import InboundTicket, Link
+from fleetwire.broker.link import InboundTicket, Link, RunTicket
 from fleetwire.broker.messages import as_message, expires_at_of
 from fleetwire.broker.retained import SYS, RetainedMessages
 from fleetwire.broker.session import QOS0_UNKNOWABLE, Outgoing, Receipt, Session
@@ -78,6 +78,14 @@ class Intake:
             if publish.packet_id and link is not None:
                 if publish.qos == 1:
                     if (
+                        route.run_taker is not None
+                        and may_publish
+                        and not needs_care
+                        and publish.properties is None
+                        and not publish.retain
+                    ):
+                        index = self._take_run(session, link, publishes, index - 1, route, now)
+                    elif (
                         needs_care
                         or not may_publish
                         or publish.properties is not None
@@ -123,6 +131,36 @@ class Intake:
             for taker in route.takers:
                 for publish in run:
                     taker.take(Delivery(publish, session, now, None))
+
+    def _take_run(
+        self,
+        session: Session,
+        link: Link,
+        publishes: list[Publish],
+        first: int,
+        route: Route,
+        now: int,
+    ) -> int:
+        """Hand on a run of plain QoS 1 messages of one topic; return the index behind it."""
+        topic_name = publishes[first].topic_name
+        end = first + 1
+        while end < len(publishes):
+            publish = publishes[end]
+            if (
+                publish.topic_name is not topic_name
+                or publish.qos != 1
+                or publish.retain
+                or publish.properties is not None
+            ):
+                break
+            end += 1
+        run = publishes if end - first == len(publishes) else publishes[first:end]
+        ticket = RunTicket(link, [publish.packet_id for publish in run])
+        link.acks.append(ticket)
+        taker = route.run_taker
+        assert taker is not None
+        taker.take_run(run, session, now, ticket)
+        return end
 
     def _publish_qos1(
         self, session: Session, link: Link, publish: Publish, route: Route, now: int

@@ -5,7 +5,7 @@ from collections import deque
 
 from fleetwire.broker.delivery import Ticket
 from fleetwire.protocol.constants import UNSPECIFIED_ERROR, V5
-from fleetwire.protocol.encoder import encode_puback, encode_pubrec
+from fleetwire.protocol.encoder import encode_puback, encode_pubacks, encode_pubrec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class Link(ABC):
     def __init__(self) -> None:
         self.version = 0
         self.output: list[bytes] = []
-        self.acks: deque[InboundTicket] = deque()
+        self.acks: deque[InboundTicket | RunTicket] = deque()
         self.congested = False
         self.closed = False
         self.acknowledged = 0  # sent since the edge last told the protocol (Receive Maximum)
@@ -86,16 +86,8 @@ class InboundTicket(Ticket):
         if link is None:
             return
         acks = link.acks
-        if not acks or acks[0] is not self:
-            return
-        while acks and acks[0].outstanding == 0:
-            ticket = acks.popleft()
-            if ticket.qos == 1 and ticket.reason_code == 0 and link.output:
-                # The everyday case, spelt out: it happens once for each message.
-                link.output.append((0x40020000 | ticket.packet_id).to_bytes(4, "big"))
-                link.acknowledged += 1
-            else:
-                ticket.answer(link)
+        if acks and acks[0] is self:
+            _answer_settled(link)
 
     def answer(self, link: Link) -> None:
         """Write the PUBACK or PUBREC to this link."""
@@ -109,3 +101,57 @@ class InboundTicket(Ticket):
             self.session.forget_received(self.packet_id)
             link.acknowledged += 1
         link.write(encode_pubrec(self.packet_id, code, link.version))
+
+
+class RunTicket(Ticket):
+    """The acknowledgements of QoS 1 messages that came in one read, for one taker of runs.
+
+    They leave together, once all of them are settled, in their turn among the InboundTickets of the
+    connection.
+    """
+
+    __slots__ = ("codes", "link", "outstanding", "packet_ids")
+
+    def __init__(self, link: Link, packet_ids: list[int]) -> None:
+        self.link = link
+        self.packet_ids = packet_ids
+        self.outstanding = len(packet_ids)
+        self.codes: dict[int, int] = {}  # by packet id; who is not here gets 0
+
+    def release(self, reason_code: int) -> None:
+        if reason_code:
+            for packet_id in self.packet_ids:
+                self.codes.setdefault(packet_id, reason_code)
+        self.release_stored(self.outstanding)
+
+    def release_one(self, packet_id: int, reason_code: int) -> None:
+        if reason_code:
+            self.codes[packet_id] = reason_code
+        self.release_stored(1)
+
+    def release_stored(self, count: int) -> None:
+        if self.outstanding <= 0:
+            return
+        self.outstanding -= count
+        acks = self.link.acks
+        if self.outstanding <= 0 and acks and acks[0] is self:
+            _answer_settled(self.link)
+
+    def fail(self) -> None:
+        self.link.close(UNSPECIFIED_ERROR, "a message could not be stored")
+
+    def answer(self, link: Link) -> None:
+        """Write the PUBACKs to this link."""
+        if not self.codes:
+            link.write(encode_pubacks(self.packet_ids))
+        else:
+            for packet_id in self.packet_ids:
+                link.write(encode_puback(packet_id, self.codes.get(packet_id, 0), link.version))
+        link.acknowledged += len(self.packet_ids)
+
+
+def _answer_settled(link: Link) -> None:
+    """Answer the tickets at the head that nobody holds any more."""
+    acks = link.acks
+    while acks and acks[0].outstanding <= 0:
+        acks.popleft().answer(link)

@@ -104,14 +104,18 @@ class SharedGroup:
 
 
 class Route:
-    """Everyone who takes one Topic Name: sessions of clients, and takers within the house."""
+    """Everyone who takes one Topic Name: sessions of clients, and takers within the house.
 
-    __slots__ = ("groups", "takers", "targets")
+    `run_taker` is the one and only, if there is no other and it takes messages many at a time.
+    """
+
+    __slots__ = ("groups", "run_taker", "takers", "targets")
 
     def __init__(self) -> None:
         self.targets: list[Target] = []
         self.takers: list[Taker] = []
         self.groups: list[SharedGroup] = []
+        self.run_taker: Taker | None = None
 
 
 class _Node:
@@ -273,4 +277,8 @@ def _merge(found: list[tuple[_Node, bool]]) -> Route:
                 route.targets.append(target)
             else:
                 target.merge(subscription, identifier, exact)
+    if len(route.takers) == 1 and not route.targets and not route.groups:
+        only = route.takers[0]
+        if only.holds_tickets and only.takes_runs:
+            route.run_taker = only
     return route

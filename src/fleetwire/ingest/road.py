@@ -21,7 +21,7 @@ from typing import Any
 
 import structlog
 
-from fleetwire.broker.delivery import Delivery
+from fleetwire.broker.delivery import Delivery, Ticket
 from fleetwire.errors import DomainError, StoreUnavailableError
 from fleetwire.ingest.batch import Accepted, Ledger, QuarantineSink, Refused, Sink
 from fleetwire.ingest.events import EventBus, EventLog, body_of
@@ -367,18 +367,32 @@ class Road:
         counters.rows_at_once = len(batch.accepted) + len(batch.refused)
         seen: set[int] = set()
         received_at = 0
+        last: Device | None = None
+        ticket: Ticket | None = None
+        count = 0  # of messages that this ticket stands for
         for entry in batch.accepted:
             delivery = entry.delivery
             if entry.effects:
-                seen.add(entry.effects[0].device.id)  # type: ignore[attr-defined]  # every effect has one
+                device = entry.effects[0].device  # type: ignore[attr-defined]  # every effect has one
+                if device is not last:
+                    last = device
+                    seen.add(device.id)
                 received_at = delivery.received_at
-            if delivery.ticket is not None:
-                delivery.ticket.release(0)
+            if delivery.ticket is ticket:
+                count += 1
+                continue
+            if ticket is not None:
+                ticket.release_stored(count)
+            ticket = delivery.ticket
+            count = 1
+        if ticket is not None:
+            ticket.release_stored(count)
         for refused in batch.refused:
             code = refused.reason_code
             counters.refused[code] = counters.refused.get(code, 0) + 1
-            if refused.delivery.ticket is not None:
-                refused.delivery.ticket.release(code)
+            delivery = refused.delivery
+            if delivery.ticket is not None:
+                delivery.ticket.release_one(delivery.publish.packet_id, code)
             if not is_again:
                 self._tell(refused)
         if seen and not is_again:  # what came long ago says nothing of who is there

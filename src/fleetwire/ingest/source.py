@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import Callable
 
-from fleetwire.broker.delivery import Delivery
+from fleetwire.broker.delivery import Delivery, Ticket
+from fleetwire.broker.session import Session
 from fleetwire.broker.takers import Taker
+from fleetwire.protocol.packets import Publish
 
 
 class Source(Taker):
@@ -16,6 +18,7 @@ class Source(Taker):
     """
 
     holds_tickets = True
+    takes_runs = True
 
     def __init__(self, high: int, hold: Callable[[], None], resume: Callable[[], None]) -> None:
         self._high = high
@@ -41,6 +44,15 @@ class Source(Taker):
         if not waiting:
             self._wake.set()
         waiting.append(delivery)
+        if len(waiting) >= self._high and not self._is_held:
+            self._is_held = True
+            self._hold()
+
+    def take_run(self, run: list[Publish], sender: Session, now: int, ticket: Ticket) -> None:
+        waiting = self._waiting
+        if not waiting:
+            self._wake.set()
+        waiting += [Delivery(publish, sender, now, ticket) for publish in run]
         if len(waiting) >= self._high and not self._is_held:
             self._is_held = True
             self._hold()
