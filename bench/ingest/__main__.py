@@ -26,6 +26,8 @@ def main() -> int:
     plan = QUICK if arguments.quick else Plan()
     if arguments.seconds is not None:
         plan = replace(plan, seconds=arguments.seconds)
+    if arguments.window is not None:
+        plan = replace(plan, window=arguments.window)
     arguments.folder.mkdir(parents=True, exist_ok=True)
     try:
         build()
@@ -100,6 +102,9 @@ def _parse() -> argparse.Namespace:
         description="Durable ingest on one core: a fresh server, devices with credentials, QoS 1.",
     )
     parser.add_argument("--seconds", type=float, help="length of each load (10)")
+    parser.add_argument(
+        "--window", type=int, help="messages in flight of each publisher, at most (48)"
+    )
     parser.add_argument("--quick", action="store_true", help="a few seconds: does it work at all?")
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     parser.add_argument(

@@ -25,7 +25,7 @@ class Plan:
     """The size of the loads. `rate` is in messages per second of all publishers together."""
 
     publishers: int = 50
-    window: int = 64
+    window: int = 48  # more of them hardly saturate it more and only wait longer
     seconds: float = 10.0
     warmup_s: float = 2.0
     rate: int = 2000

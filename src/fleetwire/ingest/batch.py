@@ -3,22 +3,21 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence as SequenceOf
 
+import msgspec
+
 from fleetwire.broker.delivery import Delivery
 from fleetwire.ingest.sequence import Sequence
 from fleetwire.kit.effects import Effect, Event
 from fleetwire.store.database import Transaction
 
 
-class Accepted:
+class Accepted(msgspec.Struct, gc=False):
     """A message that a handler accepted, with its effects. `cursor` is set by the sinks."""
 
-    __slots__ = ("app", "cursor", "delivery", "effects")
-
-    def __init__(self, app: str, delivery: Delivery, effects: list[Effect]) -> None:
-        self.app = app
-        self.delivery = delivery
-        self.effects = effects
-        self.cursor = 0  # id of its last row; 0 = it stored nothing new
+    app: str
+    delivery: Delivery
+    effects: list[Effect]
+    cursor: int = 0  # id of its last row; 0 = it stored nothing new
 
 
 class Refused:

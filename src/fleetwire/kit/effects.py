@@ -6,19 +6,19 @@ acknowledges, publishes and pushes. Instants are microseconds since 1970-01-01 U
 
 from typing import Any
 
+import msgspec
+
 from fleetwire.kit.device import Device
 
 Value = float | int | bool | str | list[Any] | dict[str, Any]
 """What a reading can hold: a number, a truth value, text, or any JSON structure."""
 
 
-class Effect:
+class Effect(msgspec.Struct):
     """The base of everything a handler can return."""
 
-    __slots__ = ()
 
-
-class Reading(Effect):
+class Reading(Effect, gc=False):
     """One value of one metric of one device at one instant.
 
     `unit` is a UCUM code, "" if unknown. `at` None means the instant the message was received.
@@ -26,23 +26,12 @@ class Reading(Effect):
     kept beside each reading.
     """
 
-    __slots__ = ("at", "device", "flagged", "metric", "unit", "value")
-
-    def __init__(
-        self,
-        device: Device,
-        metric: str,
-        value: Value,
-        unit: str = "",
-        at: int | None = None,
-        flagged: bool = False,
-    ) -> None:
-        self.device = device
-        self.metric = metric
-        self.value = value
-        self.unit = unit
-        self.at = at
-        self.flagged = flagged
+    device: Device
+    metric: str
+    value: Value
+    unit: str = ""
+    at: int | None = None
+    flagged: bool = False
 
 
 class Report(Effect):
@@ -52,14 +41,9 @@ class Report(Effect):
     reported before.
     """
 
-    __slots__ = ("device", "fields", "status")
-
-    def __init__(
-        self, device: Device, status: str | None = None, fields: dict[str, Any] | None = None
-    ) -> None:
-        self.device = device
-        self.status = status
-        self.fields = fields or {}
+    device: Device
+    status: str | None = None
+    fields: dict[str, Any] = {}
 
 
 class Event(Effect):
@@ -70,32 +54,19 @@ class Event(Effect):
     `readings_event`.
     """
 
-    __slots__ = ("body", "device", "name")
-
-    def __init__(self, name: str, device: Device, body: dict[str, Any]) -> None:
-        self.name = name
-        self.device = device
-        self.body = body
+    name: str
+    device: Device
+    body: dict[str, Any]
 
 
 class Alarm(Effect):
     """A condition that a person should know of. `severity`: info, warning or critical."""
 
-    __slots__ = ("detail", "device", "message", "name", "severity")
-
-    def __init__(
-        self,
-        device: Device,
-        name: str,
-        message: str,
-        severity: str = "warning",
-        detail: dict[str, Any] | None = None,
-    ) -> None:
-        self.device = device
-        self.name = name
-        self.message = message
-        self.severity = severity
-        self.detail = detail or {}
+    device: Device
+    name: str
+    message: str
+    severity: str = "warning"
+    detail: dict[str, Any] = {}
 
 
 class Answer(Effect):
@@ -105,20 +76,9 @@ class Answer(Effect):
     failed or rejected.
     """
 
-    __slots__ = ("command_id", "device", "reason", "result", "state", "success")
-
-    def __init__(
-        self,
-        device: Device,
-        command_id: str,
-        success: bool,
-        reason: str | None = None,
-        result: Any = None,
-        state: str = "",
-    ) -> None:
-        self.state = state
-        self.device = device
-        self.command_id = command_id
-        self.success = success
-        self.reason = reason
-        self.result = result
+    device: Device
+    command_id: str
+    success: bool
+    reason: str | None = None
+    result: Any = None
+    state: str = ""
