@@ -194,6 +194,11 @@ def test_31_allows_dup_on_what_is_sent_again() -> None:
     assert Decoder(1_000, version=c.V31).feed(data) == [Ack(c.PUBREL, 1)]
 
 
+def test_31_passes_over_dup_with_qos_0() -> None:
+    data = bytes.fromhex("38 04 0001 61 78")
+    assert Decoder(1_000, version=c.V31).feed(data) == [Publish("a", b"x", 0, dup=False)]
+
+
 def test_a_packet_of_just_the_maximum_passes_and_one_more_byte_does_not() -> None:
     for payload_size, is_good in ((95, True), (96, False)):
         decoder = Decoder(100, version=4)

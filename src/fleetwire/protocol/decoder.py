@@ -192,7 +192,7 @@ class Decoder:
                 publish_first = first
                 qos = (first >> 1) & 3
                 retain = first & 1 == 1
-                dup = first & 8 == 8
+                dup = qos > 0 and first & 8 == 8  # with QoS 0, 3.1 lets it pass and means nothing
             after = begin + topic_size
             if chunk[begin:after] != topic_bytes:
                 if remaining < 2:
@@ -240,7 +240,7 @@ class Decoder:
         if packet_type == c.PUBLISH:
             if flags & 6 == 6:
                 raise MalformedPacketError("PUBLISH has QoS 3")  # [MQTT-3.3.1-4]
-            # 3.1 has no such rule; DUP just means nothing there.
+            # 3.1 has no such rule.
             if flags & 14 == 8 and self.version != c.V31:
                 raise MalformedPacketError("PUBLISH has DUP with QoS 0")  # [MQTT-3.3.1-2]
             return
