@@ -17,6 +17,8 @@ values).
 from collections.abc import Callable, Iterable
 
 from fleetwire.broker.courier import Courier
+from fleetwire.broker.exchanges import Exchanges
+from fleetwire.broker.frames import Frames
 from fleetwire.broker.grants import Grant
 from fleetwire.broker.intake import Intake, error_topic
 from fleetwire.broker.journal import Journal, NoJournal
@@ -84,9 +86,18 @@ class Broker:
         self.retained = RetainedMessages(
             limits.retained_messages, limits.retained_bytes, self.journal
         )
-        self.courier = Courier(limits, self.stats, self.journal, self.retained)
+        frames = Frames()
+        self.exchanges = Exchanges(limits, self.stats, self.journal, frames)
+        self.courier = Courier(self.stats, frames, self.exchanges, self.retained)
         self.intake = Intake(
-            limits, self.stats, self.tree, self.retained, self.courier, self.journal, refusals
+            limits,
+            self.stats,
+            self.tree,
+            self.retained,
+            self.courier,
+            self.exchanges,
+            self.journal,
+            refusals,
         )
 
     # --- sessions ---
@@ -225,7 +236,7 @@ class Broker:
         for topic_filter in list(session.subscriptions):
             if not _may_have(session, topic_filter):
                 self._unsubscribe(session, topic_filter)
-        self.courier.forget_forbidden(session)
+        self.exchanges.forget_forbidden(session)
 
     def _take_will(self, session: Session, will: Publish | None) -> None:
         session.will = will
@@ -349,7 +360,7 @@ class Broker:
 
     def take_overflowed(self) -> list[tuple[Session, int]]:
         """Return the sessions whose queue had no room since the last call, with how much it was."""
-        overflowed = self.courier.overflowed
+        overflowed = self.exchanges.overflowed
         if not overflowed:
             return []
         found = [(session, session.dropped) for session in overflowed]
@@ -427,7 +438,7 @@ class Broker:
                 for topic_filter, target in retained.items():
                     session.retained_waiting.append(RetainedForOne(target, topic_filter))
                 self.courier.pump(session, now)
-                self.courier.kept = False  # nobody's acknowledgement stands for these
+                self.exchanges.kept = False  # nobody's acknowledgement stands for these
 
         if session.is_persistent:
             self.journal.when_stored(answer)

@@ -29,6 +29,17 @@ class Frames:
             parts.append(payload)
         return b"".join(parts)
 
+    def head(self, topic_name: str, size: int, first: int, version: int) -> bytes:
+        """Return what stands before the packet id of a PUBLISH with QoS 1 or 2, no properties."""
+        key = (topic_name, size, first | version << 8)
+        head = self._heads.get(key)
+        if head is None:
+            head = publish_head(topic_name, size, first, version)
+            if len(self._heads) >= REMEMBERED_HEADS:
+                self._heads.clear()
+            self._heads[key] = head
+        return head
+
     def kept(self, outgoing: Outgoing, dup: bool, version: int) -> bytes:
         """Return a message with QoS 1 or 2 and no properties: all but its packet id is shared."""
         publish = outgoing.publish
@@ -39,13 +50,7 @@ class Frames:
             first |= 1
         if dup:
             first |= 8
-        key = (publish.topic_name, size, first | version << 8)
-        head = self._heads.get(key)
-        if head is None:
-            head = publish_head(publish.topic_name, size, first, version)
-            if len(self._heads) >= REMEMBERED_HEADS:
-                self._heads.clear()
-            self._heads[key] = head
+        head = self.head(publish.topic_name, size, first, version)
         if version == c.V5:
             return head + (outgoing.packet_id << 8).to_bytes(3, "big") + payload
         return head + outgoing.packet_id.to_bytes(2, "big") + payload

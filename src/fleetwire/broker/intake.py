@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from fleetwire.broker.courier import Courier
 from fleetwire.broker.delivery import Delivery
+from fleetwire.broker.exchanges import Exchanges
 from fleetwire.broker.grants import Grant
 from fleetwire.broker.journal import Journal
 from fleetwire.broker.limits import Limits
@@ -23,7 +24,7 @@ from fleetwire.broker.stats import RETAINED_FULL, Stats
 from fleetwire.broker.subscriptions import Route, SubscriptionTree
 from fleetwire.broker.takers import Taker
 from fleetwire.protocol import constants as c
-from fleetwire.protocol.encoder import encode_puback
+from fleetwire.protocol.encoder import encode_puback, encode_pubacks
 from fleetwire.protocol.packets import Publish
 
 
@@ -37,6 +38,7 @@ class Intake:
         tree: SubscriptionTree,
         retained: RetainedMessages,
         courier: Courier,
+        exchanges: Exchanges,
         journal: Journal,
         refusals: Taker | None,
     ) -> None:
@@ -45,6 +47,7 @@ class Intake:
         self._tree = tree
         self._retained = retained
         self._courier = courier
+        self._exchanges = exchanges
         self._journal = journal
         # Takes what clients may not publish, so that it is recorded and not silently dropped.
         self._refusals = refusals
@@ -78,20 +81,18 @@ class Intake:
             if publish.packet_id and link is not None:
                 if publish.qos == 1:
                     if (
-                        route.run_taker is not None
-                        and may_publish
-                        and not needs_care
-                        and publish.properties is None
-                        and not publish.retain
-                    ):
-                        index = self._take_run(session, link, publishes, index - 1, route, now)
-                    elif (
                         needs_care
                         or not may_publish
                         or publish.properties is not None
                         or publish.retain
                     ):
                         self._publish_with_care(session, link, publish, route, may_publish, now)
+                        continue
+                    if route.run_taker is not None or route.run_target is not None:
+                        first = index - 1
+                        index = _run_end(publishes, index)
+                        run = publishes if index - first == count else publishes[first:index]
+                        self._publish_run(session, link, run, route, now)
                     else:
                         self._publish_qos1(session, link, publish, route, now)
                 elif publish.packet_id in session.received:
@@ -132,35 +133,27 @@ class Intake:
                 for publish in run:
                     taker.take(Delivery(publish, session, now, None))
 
-    def _take_run(
-        self,
-        session: Session,
-        link: Link,
-        publishes: list[Publish],
-        first: int,
-        route: Route,
-        now: int,
-    ) -> int:
-        """Hand on a run of plain QoS 1 messages of one topic; return the index behind it."""
-        topic_name = publishes[first].topic_name
-        end = first + 1
-        while end < len(publishes):
-            publish = publishes[end]
-            if (
-                publish.topic_name is not topic_name
-                or publish.qos != 1
-                or publish.retain
-                or publish.properties is not None
-            ):
-                break
-            end += 1
-        run = publishes if end - first == len(publishes) else publishes[first:end]
-        ticket = RunTicket(link, [publish.packet_id for publish in run])
-        link.acks.append(ticket)
-        taker = route.run_taker
-        assert taker is not None
-        taker.take_run(run, session, now, ticket)
-        return end
+    def _publish_run(
+        self, session: Session, link: Link, run: list[Publish], route: Route, now: int
+    ) -> None:
+        """A run of everyday QoS 1 messages of one topic that only one takes."""
+        if route.run_taker is not None:
+            ticket = RunTicket(link, [publish.packet_id for publish in run])
+            link.acks.append(ticket)
+            route.run_taker.take_run(run, session, now, ticket)
+            return
+        target = route.run_target
+        if (
+            target is not None
+            and not link.acks
+            and len(run) > 1
+            and self._courier.send_run(session, run, target)
+        ):
+            link.write_all(encode_pubacks([publish.packet_id for publish in run]))
+            link.acknowledged += len(run)
+            return
+        for publish in run:
+            self._publish_qos1(session, link, publish, route, now)
 
     def _publish_qos1(
         self, session: Session, link: Link, publish: Publish, route: Route, now: int
@@ -182,7 +175,7 @@ class Intake:
         if route.targets or route.groups:
             taken += courier.deliver(session, publish, route, now)
         if ticket is None:
-            if taken and not link.acks and not courier.kept:
+            if taken and not link.acks and not self._exchanges.kept:
                 if link.output:
                     link.output.append((0x40020000 | publish.packet_id).to_bytes(4, "big"))
                 else:
@@ -212,7 +205,7 @@ class Intake:
                 session.received[publish.packet_id] = ticket
                 if session.is_persistent:
                     self._journal.keep_received(session, publish.packet_id)
-                    courier.kept = True
+                    self._exchanges.kept = True
         refusal = self._refusal(session, publish, may_publish)
         if refusal is not None:
             self._refuse(session, publish, ticket, refusal[0], refusal[1], now)
@@ -230,7 +223,7 @@ class Intake:
         if route.targets or route.groups:
             taken += courier.deliver(session, publish, route, now)
         if ticket is None:
-            courier.kept = False
+            self._exchanges.kept = False
         else:
             self._finish(ticket, taken)
 
@@ -239,8 +232,8 @@ class Intake:
         link = ticket.link
         if taken == 0 and link is not None and link.version == c.V5:
             ticket.reason_code = c.NO_MATCHING_SUBSCRIBERS
-        if self._courier.kept:
-            self._courier.kept = False
+        if self._exchanges.kept:
+            self._exchanges.kept = False
             ticket.outstanding += 1
             self._journal.hold(ticket)
         elif ticket.outstanding == 0:
@@ -297,12 +290,12 @@ class Intake:
             if ticket is not None:
                 ticket.outstanding += 1
             self._refusals.take(Delivery(publish, session, now, ticket, reason))
-        if self._courier.kept and ticket is not None:
+        if self._exchanges.kept and ticket is not None:
             ticket.outstanding += 1
             self._journal.hold(ticket)
         elif ticket is not None and ticket.outstanding == 0:
             ticket.settle()
-        self._courier.kept = False
+        self._exchanges.kept = False
         link = session.link
         if link is None or link.version == c.V5:
             return
@@ -321,7 +314,7 @@ class Intake:
         """Keep a retained message; its acknowledgement waits until the journal has stored it."""
         expires_at = expires_at_of(publish.properties, now)
         if self._retained.store(as_message(publish), expires_at, now):
-            self._courier.kept = True
+            self._exchanges.kept = True
         else:
             self._stats.drop(RETAINED_FULL)
 
@@ -335,7 +328,7 @@ class Intake:
         taken = self._show(publish, route, now)
         if route.targets or route.groups:
             taken += self._courier.deliver(self._house, publish, route, now)
-        self._courier.kept = False
+        self._exchanges.kept = False
         return taken
 
     def _show(self, publish: Publish, route: Route, now: int) -> int:
@@ -377,15 +370,32 @@ class Intake:
         self._show(publish, route, now)
         self._courier.deliver(self._house, publish, others, now)
         for target in acknowledging:
-            self._courier.offer(
+            self._exchanges.offer(
                 target.session,
                 Outgoing(publish, 1, False, target.subscription_ids, expires_at, receipt),
                 now,
             )
-        self._courier.kept = False
+        self._exchanges.kept = False
         if not acknowledging:
             receipt.lost(QOS0_UNKNOWABLE)
         return True
+
+
+def _run_end(publishes: list[Publish], index: int) -> int:
+    """Return where the run of everyday QoS 1 messages of one topic ends that goes on at `index`."""
+    topic_name = publishes[index - 1].topic_name
+    count = len(publishes)
+    while index < count:
+        publish = publishes[index]
+        if (
+            publish.topic_name is not topic_name
+            or publish.qos != 1
+            or publish.retain
+            or publish.properties is not None
+        ):
+            break
+        index += 1
+    return index
 
 
 def error_topic(client_id: str) -> str:

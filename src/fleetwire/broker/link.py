@@ -37,6 +37,14 @@ class Link(ABC):
             self.wake()
         self.output.append(data)
 
+    def write_all(self, packets: list[bytes]) -> None:
+        """Queue several packets for the one write of this loop turn."""
+        if self.closed:
+            return
+        if not self.output:
+            self.wake()
+        self.output += packets
+
     @abstractmethod
     def wake(self) -> None:
         """There is output; write it at the end of this loop turn."""
@@ -143,7 +151,7 @@ class RunTicket(Ticket):
     def answer(self, link: Link) -> None:
         """Write the PUBACKs to this link."""
         if not self.codes:
-            link.write(encode_pubacks(self.packet_ids))
+            link.write_all(encode_pubacks(self.packet_ids))
         else:
             for packet_id in self.packet_ids:
                 link.write(encode_puback(packet_id, self.codes.get(packet_id, 0), link.version))

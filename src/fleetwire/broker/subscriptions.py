@@ -106,16 +106,18 @@ class SharedGroup:
 class Route:
     """Everyone who takes one Topic Name: sessions of clients, and takers within the house.
 
-    `run_taker` is the one and only, if there is no other and it takes messages many at a time.
+    `run_taker` or `run_target` is the one and only, if there is just one, and it can be given
+    messages many at a time.
     """
 
-    __slots__ = ("groups", "run_taker", "takers", "targets")
+    __slots__ = ("groups", "run_taker", "run_target", "takers", "targets")
 
     def __init__(self) -> None:
         self.targets: list[Target] = []
         self.takers: list[Taker] = []
         self.groups: list[SharedGroup] = []
         self.run_taker: Taker | None = None
+        self.run_target: Target | None = None
 
 
 class _Node:
@@ -277,8 +279,9 @@ def _merge(found: list[tuple[_Node, bool]]) -> Route:
                 route.targets.append(target)
             else:
                 target.merge(subscription, identifier, exact)
-    if len(route.takers) == 1 and not route.targets and not route.groups:
-        only = route.takers[0]
-        if only.holds_tickets and only.takes_runs:
-            route.run_taker = only
+    if not route.groups and len(route.takers) + len(route.targets) == 1:
+        if route.targets:
+            route.run_target = route.targets[0]
+        elif route.takers[0].holds_tickets and route.takers[0].takes_runs:
+            route.run_taker = route.takers[0]
     return route

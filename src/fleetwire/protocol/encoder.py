@@ -148,9 +148,9 @@ def encode_puback(packet_id: int, reason_code: int = 0, version: int = c.V311) -
     return (0x4003000000 | packet_id << 8 | reason_code).to_bytes(5, "big")
 
 
-def encode_pubacks(packet_ids: list[int]) -> bytes:
+def encode_pubacks(packet_ids: list[int]) -> list[bytes]:
     """Return a PUBACK with reason code 0 for each Packet Identifier, in order."""
-    return b"".join([(0x40020000 | packet_id).to_bytes(4, "big") for packet_id in packet_ids])
+    return [(0x40020000 | packet_id).to_bytes(4, "big") for packet_id in packet_ids]
 
 
 def encode_pubrec(packet_id: int, reason_code: int = 0, version: int = c.V311) -> bytes:
