@@ -20,30 +20,27 @@ from fleetwire.broker.courier import Courier
 from fleetwire.broker.exchanges import Exchanges
 from fleetwire.broker.frames import Frames
 from fleetwire.broker.grants import Grant
-from fleetwire.broker.intake import Intake, error_topic
+from fleetwire.broker.intake import Intake
 from fleetwire.broker.journal import Journal, NoJournal
 from fleetwire.broker.limits import Limits as Limits
 from fleetwire.broker.link import Link
 from fleetwire.broker.messages import SECOND
 from fleetwire.broker.retained import RetainedMessages
-from fleetwire.broker.session import Outgoing, RetainedForOne, Session, TopicAliases
+from fleetwire.broker.session import Outgoing, Session, TopicAliases
 from fleetwire.broker.stats import Stats
-from fleetwire.broker.subscriptions import SubscriptionTree, Target
+from fleetwire.broker.subscribing import Subscribing
+from fleetwire.broker.subscriptions import SubscriptionTree
 from fleetwire.broker.takers import Taker
 from fleetwire.broker.wills import Wills
 from fleetwire.protocol import constants as c
-from fleetwire.protocol.encoder import encode_suback, encode_unsuback
-from fleetwire.protocol.errors import InvalidTopicError
 from fleetwire.protocol.packets import (
     Ack,
     Connect,
     Properties,
     Publish,
     Subscribe,
-    Subscription,
     Unsubscribe,
 )
-from fleetwire.protocol.topics import check_topic_filter, split_shared
 
 NEVER = 0xFFFFFFFF  # a Session Expiry Interval that does not end (MQTT 5.0 §3.1.2.11.2)
 TOPIC_ALIASES = 64  # from us to one client, however many it would take; each keeps a name alive
@@ -89,6 +86,9 @@ class Broker:
         frames = Frames()
         self.exchanges = Exchanges(limits, self.stats, self.journal, frames)
         self.courier = Courier(self.stats, frames, self.exchanges, self.retained)
+        self.subscribing = Subscribing(
+            limits, self.tree, self.courier, self.exchanges, self.journal
+        )
         self.intake = Intake(
             limits,
             self.stats,
@@ -233,9 +233,7 @@ class Broker:
         session.grant = grant
         if former is grant or former.subscribe == grant.subscribe:
             return
-        for topic_filter in list(session.subscriptions):
-            if not _may_have(session, topic_filter):
-                self._unsubscribe(session, topic_filter)
+        self.subscribing.drop_forbidden(session)
         self.exchanges.forget_forbidden(session)
 
     def _take_will(self, session: Session, will: Publish | None) -> None:
@@ -402,91 +400,12 @@ class Broker:
     # --- subscriptions ---
 
     def subscribe(self, session: Session, packet: Subscribe, now: int) -> list[tuple[str, int]]:
-        """Carry out SUBSCRIBE, write SUBACK and then retained messages.
-
-        Returns each Topic Filter with its reason code, for those who watch.
-        """
-        link = session.link
-        if link is None:
-            return []
-        if not _has_room_for_codes(session, len(packet.subscriptions)):
-            link.close(c.PACKET_TOO_LARGE, "the client has no room for its SUBACK")
-            return []
-        identifier = _subscription_identifier(packet.properties)
-        outcome: list[tuple[str, int]] = []
-        retained: dict[str, Target] = {}  # by filter: one given twice is served once
-        for subscription in packet.subscriptions:
-            topic_filter = subscription.topic_filter
-            code = self._may_subscribe(session, subscription)
-            if code < 0x80:
-                is_new = self.tree.subscribe(session, subscription, identifier)
-                session.subscriptions[topic_filter] = (subscription, identifier)
-                if session.is_persistent:
-                    self.journal.keep_subscription(session, subscription, identifier)
-                # MQTT 5.0 §3.3.1.3: Retain Handling 0 always, 1 for a new subscription, 2 never;
-                # and never for a shared one.
-                handling = subscription.retain_handling
-                if (handling == 0 or (handling == 1 and is_new)) and not _is_shared(topic_filter):
-                    retained[topic_filter] = Target(session, subscription, identifier, False)
-            outcome.append((topic_filter, code))
-        codes = [code if link.version == c.V5 or code < 0x80 else 0x80 for _, code in outcome]
-        suback = encode_suback(packet.packet_id, codes, None, link.version)
-
-        def answer() -> None:
-            link.write(suback)
-            if session.link is link and retained:
-                for topic_filter, target in retained.items():
-                    session.retained_waiting.append(RetainedForOne(target, topic_filter))
-                self.courier.pump(session, now)
-                self.exchanges.kept = False  # nobody's acknowledgement stands for these
-
-        if session.is_persistent:
-            self.journal.when_stored(answer)
-        else:
-            answer()
-        return outcome
-
-    def _may_subscribe(self, session: Session, subscription: Subscription) -> int:
-        try:
-            topic_filter = split_shared(subscription.topic_filter)[1]
-            check_topic_filter(subscription.topic_filter, self.limits.topic_levels)
-            check_topic_filter(topic_filter, self.limits.topic_levels)
-        except InvalidTopicError:
-            return c.TOPIC_FILTER_INVALID
-        if not _may_have(session, subscription.topic_filter):
-            return c.NOT_AUTHORIZED
-        if (
-            len(session.subscriptions) >= self.limits.subscriptions
-            and subscription.topic_filter not in session.subscriptions
-        ):
-            return c.QUOTA_EXCEEDED
-        return subscription.qos
+        """Carry out SUBSCRIBE; return each Topic Filter with its reason code."""
+        return self.subscribing.subscribe(session, packet, now)
 
     def unsubscribe(self, session: Session, packet: Unsubscribe) -> None:
         """Carry out UNSUBSCRIBE and write UNSUBACK."""
-        link = session.link
-        if link is not None and not _has_room_for_codes(session, len(packet.topic_filters)):
-            link.close(c.PACKET_TOO_LARGE, "the client has no room for its UNSUBACK")
-            return
-        codes = []
-        for topic_filter in packet.topic_filters:
-            found = self._unsubscribe(session, topic_filter)
-            codes.append(0 if found else c.NO_SUBSCRIPTION_EXISTED)
-        if link is None:
-            return
-        unsuback = encode_unsuback(packet.packet_id, codes, None, link.version)
-        if session.is_persistent:
-            self.journal.when_stored(lambda: link.write(unsuback))
-        else:
-            link.write(unsuback)
-
-    def _unsubscribe(self, session: Session, topic_filter: str) -> bool:
-        if session.subscriptions.pop(topic_filter, None) is None:
-            return False
-        self.tree.unsubscribe(session, topic_filter)
-        if session.is_persistent:
-            self.journal.drop_subscription(session, topic_filter)
-        return True
+        self.subscribing.unsubscribe(session, packet)
 
 
 def _is_over(session: Session, now: int) -> bool:
@@ -494,26 +413,3 @@ def _is_over(session: Session, now: int) -> bool:
     if session.link is not None or session.expiry_interval == NEVER:
         return False
     return session.disconnected_at + session.expiry_interval * SECOND <= now
-
-
-def _has_room_for_codes(session: Session, count: int) -> bool:
-    """Say whether the client accepts a SUBACK or UNSUBACK with so many codes [MQTT-3.1.2-24]."""
-    limit = session.maximum_packet_size
-    return limit == 0 or len(encode_suback(1, [0] * count, None, c.V5)) <= limit
-
-
-def _may_have(session: Session, topic_filter: str) -> bool:
-    """Say whether a client may have all that this filter matches; its own errors it always may."""
-    asked = split_shared(topic_filter)[1]
-    return session.grant.may_subscribe(asked) or topic_filter == error_topic(session.client_id)
-
-
-def _is_shared(topic_filter: str) -> bool:
-    return topic_filter.startswith("$share/")
-
-
-def _subscription_identifier(properties: Properties | None) -> int:
-    found = (properties or {}).get(c.SUBSCRIPTION_IDENTIFIER)
-    if isinstance(found, list) and found and isinstance(found[0], int):
-        return found[0]
-    return found if isinstance(found, int) else 0
