@@ -2,40 +2,25 @@
 
 import argparse
 import sys
-import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
 from bench import mosquitto
-from bench.generator import LoadError, build, pinned
+from bench.command import changed, parser_for, run
+from bench.generator import pinned
 from bench.ingest import report
 from bench.ingest.disk import flush_ms, paced_writes
 from bench.ingest.load import Publishers
 from bench.ingest.plan import QUICK, Kept, Outcome, Plan, carry_out, compare
-from tests.house import House, HouseError, Login
-
-BUILD_FOLDER = Path(__file__).resolve().parent.parent.parent / "build"
+from tests.house import House, Login
 
 
 def main() -> int:
     """Return 0 if everything acknowledged is stored once, 1 if not, 2 if the run failed."""
     arguments = _parse()
-    console = Console()
-    plan = QUICK if arguments.quick else Plan()
-    if arguments.seconds is not None:
-        plan = replace(plan, seconds=arguments.seconds)
-    if arguments.window is not None:
-        plan = replace(plan, window=arguments.window)
-    arguments.folder.mkdir(parents=True, exist_ok=True)
-    try:
-        build()
-        with tempfile.TemporaryDirectory(prefix="bench-", dir=arguments.folder) as folder:
-            return _measure(console, plan, Path(folder), arguments)
-    except (LoadError, HouseError) as error:
-        console.print(f"The run failed: {error}", markup=False)
-        return 2
+    plan = changed(QUICK if arguments.quick else Plan(), arguments, ["seconds", "window"])
+    return run(_measure, plan, arguments)
 
 
 def _measure(console: Console, plan: Plan, folder: Path, arguments: argparse.Namespace) -> int:
@@ -97,24 +82,16 @@ def _measure_fleetwire(
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.ingest",
-        description="Durable ingest on one core: a fresh server, devices with credentials, QoS 1.",
+    parser = parser_for(
+        "ingest",
+        "Durable ingest on one core: a fresh server, devices with credentials, QoS 1.",
+        seconds="10",
     )
-    parser.add_argument("--seconds", type=float, help="length of each load (10)")
     parser.add_argument(
         "--window", type=int, help="messages in flight of each publisher, at most (48)"
     )
-    parser.add_argument("--quick", action="store_true", help="a few seconds: does it work at all?")
-    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     parser.add_argument(
         "--profile", action="store_true", help="say where the event loop's time goes"
-    )
-    parser.add_argument(
-        "--folder",
-        type=Path,
-        default=BUILD_FOLDER,
-        help="where the data goes; its disk decides how long a commit takes (build/)",
     )
     return parser.parse_args()
 

@@ -2,40 +2,26 @@
 
 import argparse
 import sys
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 
 from bench import mosquitto
-from bench.generator import LoadError, build, pinned
+from bench.command import changed, parser_for, run
+from bench.generator import pinned
 from bench.relay import report
 from bench.relay.files import allow_connections
 from bench.relay.load import carry_out
 from bench.relay.plan import QUICK, Plan, Round
-from tests.house import House, HouseError, Login
-
-BUILD_FOLDER = Path(__file__).resolve().parent.parent.parent / "build"
+from tests.house import House, Login
 
 
 def main() -> int:
     """Return 0 if Fleetwire delivered everything once, 1 if not, 2 if the run failed."""
     arguments = _parse()
-    console = Console()
-    plan = QUICK if arguments.quick else Plan()
-    if arguments.seconds is not None:
-        plan = replace(plan, seconds=arguments.seconds)
-    if arguments.rounds is not None:
-        plan = replace(plan, rounds=arguments.rounds)
-    arguments.folder.mkdir(parents=True, exist_ok=True)
-    try:
-        build()
-        with tempfile.TemporaryDirectory(prefix="bench-", dir=arguments.folder) as folder:
-            return _measure(console, plan, Path(folder), arguments)
-    except (LoadError, HouseError) as error:
-        console.print(f"The run failed: {error}", markup=False)
-        return 2
+    plan = changed(QUICK if arguments.quick else Plan(), arguments, ["seconds", "rounds"])
+    return run(_measure, plan, arguments)
 
 
 def _measure(console: Console, plan: Plan, folder: Path, arguments: argparse.Namespace) -> int:
@@ -84,16 +70,11 @@ def _measure_fleetwire(
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.relay",
-        description="Client to client on one core: a fresh server, everything on.",
+    parser = parser_for(
+        "relay", "Client to client on one core: a fresh server, everything on.", seconds="5"
     )
-    parser.add_argument("--seconds", type=float, help="length of each load (5)")
     parser.add_argument("--rounds", type=int, help="how often both servers are measured (3)")
-    parser.add_argument("--quick", action="store_true", help="a few seconds: does it work at all?")
     parser.add_argument("--alone", action="store_true", help="leave Mosquitto out")
-    parser.add_argument("--json", action="store_true", help="end with one line of JSON")
-    parser.add_argument("--folder", type=Path, default=BUILD_FOLDER, help="for the data (build/)")
     return parser.parse_args()
 
 
