@@ -23,7 +23,6 @@ from fleetwire.features.audit.retention import AuditRetention
 from fleetwire.features.audit.service import SqlAudit
 from fleetwire.features.broker.bridges import BridgesService
 from fleetwire.features.broker.clients import ClientsService
-from fleetwire.features.broker.ownership import TopicOwners
 from fleetwire.features.broker.retained import RetainedService
 from fleetwire.features.broker.service import BrokerService
 from fleetwire.features.commands.batches import BatchService
@@ -41,6 +40,7 @@ from fleetwire.features.devices.presence_service import PresenceService
 from fleetwire.features.devices.registry import Registry
 from fleetwire.features.devices.service import DeviceService
 from fleetwire.features.devices.sinks import ReportSink
+from fleetwire.features.devices.topic_owners import TopicOwners
 from fleetwire.features.messages.service import MessagesService
 from fleetwire.features.organizations.service import Organizations
 from fleetwire.features.quarantine.rerun import Rerun
@@ -216,6 +216,7 @@ class House:
         )
         self.server.identity_ended = self.realtime.recheck
         self._channels = Channels(self.realtime, self._gate, settings.realtime.origins)
+        owners = TopicOwners(self.devices, by_name)
         self._services: dict[type, object] = {
             Accounts: self.accounts,
             ApiKeys: self.keys,
@@ -235,14 +236,14 @@ class House:
             BulkImport: BulkImport(self.devices),
             Groups: Groups(self.database, self.devices, audit),
             Health: self.health,
-            Messages: MessagesService(self.server, self.devices, by_name),
+            Messages: MessagesService(self.server, owners),
             Organizations: Organizations(self.database, audit),
             PresenceService: PresenceService(self.database, self.devices),
             QuarantineService: self.quarantine,
             Rerun: self.rerun,
             AclTester: AclTester(rights),
             RetainedService: RetainedService(
-                self.broker, TopicOwners(self.devices, by_name), audit
+                self.broker, owners, audit
             ),
             Realtime: stream,
             RealtimeHub: self.realtime,

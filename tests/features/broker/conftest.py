@@ -9,9 +9,9 @@ import pytest
 from fleetwire.broker.broker import Broker, Limits
 from fleetwire.broker.grants import Grant
 from fleetwire.features.broker.clients import ClientsService
-from fleetwire.features.broker.ownership import TopicOwners
 from fleetwire.features.broker.retained import RetainedService
 from fleetwire.features.broker.service import BrokerService
+from fleetwire.features.devices.topic_owners import TopicOwners
 from fleetwire.kit import App
 from fleetwire.kit.device import Device
 from fleetwire.net.authenticator import Authenticator, Offer

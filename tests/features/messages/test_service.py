@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from fleetwire.errors import DomainError, ForbiddenError, InvalidValueError, TooManyError
+from fleetwire.features.devices.topic_owners import TopicOwners
 from fleetwire.features.messages.service import (
     IDLE_US,
     KEPT_BYTES,
@@ -106,7 +107,7 @@ def service(broker: Broker, clock: Clock) -> MessagesService:
         command_topic="orders/{device_id}",
     )
     devices: Any = Registry()  # only `find` is asked
-    return MessagesService(broker, devices, {"medical": app}, clock=clock)
+    return MessagesService(broker, TopicOwners(devices, {"medical": app}), clock=clock)
 
 
 def payloads(messages: Any) -> list[bytes]:

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from fleetwire.broker.broker import Broker
 from fleetwire.errors import InvalidValueError, NotFoundError
 from fleetwire.features.broker.names import page_of
-from fleetwire.features.broker.ownership import TopicOwners
+from fleetwire.features.broker.ownership import may_see_topic
 from fleetwire.features.broker.records import RetainedRecord
 from fleetwire.features.broker.stored import until_stored
+from fleetwire.features.devices.topic_owners import TopicOwners
 from fleetwire.features.paging import check_limit
 from fleetwire.kit import instants
 from fleetwire.kit.services import Audit, Caller, Page
@@ -57,14 +58,14 @@ class RetainedService:
         else:
             check_filter(topic_filter, self._broker.limits.topic_levels)
             names = (each.publish.topic_name for each in kept.find(topic_filter, now))
-        page = page_of(names, lambda name: self._owners.may_see(caller, name), limit, cursor)
+        page = page_of(names, lambda name: self._may_see(caller, name), limit, cursor)
         found = [self._record(name, PREVIEW_BYTES) for name in page.items]
         return Page([each for each in found if each is not None], page.next_cursor)
 
     def get(self, caller: Caller, topic: str) -> RetainedRecord:
         """Return one retained message, whole. Raises NotFoundError."""
         caller.require(READ)
-        found = self._record(topic) if self._owners.may_see(caller, topic) else None
+        found = self._record(topic) if self._may_see(caller, topic) else None
         if found is None:
             raise _no_retained(topic)
         return found
@@ -74,10 +75,13 @@ class RetainedService:
         caller.require(WRITE)
         if topic.startswith("$"):
             raise InvalidValueError("Topics that begin with $ are the broker's own.", field="topic")
-        if not self._owners.may_see(caller, topic) or not self._broker.retained.remove(topic):
+        if not self._may_see(caller, topic) or not self._broker.retained.remove(topic):
             raise _no_retained(topic)
         await until_stored(self._broker.journal)
         await self._audit.record(caller, "broker.retained_deleted", f"topic:{topic}")
+
+    def _may_see(self, caller: Caller, topic: str) -> bool:
+        return may_see_topic(caller, self._owners.of(topic))
 
     def _record(self, topic: str, most_bytes: int | None = None) -> RetainedRecord | None:
         kept = self._broker.retained.get(topic)

@@ -11,16 +11,15 @@ What was seen is kept in memory, bounded, and gone after a restart.
 
 import secrets
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from fleetwire.errors import ForbiddenError, InvalidValueError, TooManyError
-from fleetwire.kit.app import App
+from fleetwire.features.devices.topic_owners import TopicOwners
 from fleetwire.kit.instants import now
-from fleetwire.kit.services import Caller, Devices, Messages, RecentMessage
+from fleetwire.kit.services import Caller, Messages, RecentMessage
 from fleetwire.net.clients import Downlink
 from fleetwire.protocol.errors import ProtocolError
 from fleetwire.protocol.topics import (
-    Template,
     check_topic_filter,
     check_topic_name,
     covers,
@@ -47,14 +46,12 @@ class MessagesService(Messages):
     def __init__(
         self,
         downlink: Downlink,
-        devices: Devices,
-        apps: Mapping[str, App],
+        owners: TopicOwners,
         *,
         clock: Callable[[], int] = now,
     ) -> None:
         self._downlink = downlink
-        self._devices = devices
-        self._templates = _device_templates(apps)
+        self._owners = owners
         self._clock = clock
         self._watches: dict[int, list[Watch]] = {}  # by organisation
 
@@ -142,14 +139,7 @@ class MessagesService(Messages):
 
     def _is_open(self, organization_id: int, topic: str) -> bool:
         """Say whether the topic belongs to no device, or to one of this organisation."""
-        for app, template in self._templates:
-            values = template.match(topic)
-            if values is None:
-                continue
-            device = self._devices.find(app, values["device_id"])
-            if device is not None and device.organization_id != organization_id:
-                return False
-        return True
+        return self._owners.of(topic) <= {organization_id}
 
 
 class Watch:
@@ -185,17 +175,3 @@ def _check(topic: str, qos: int) -> None:
         raise BadTopicError("Topics that begin with $ belong to the broker.", field="topic")
     if qos not in (0, 1, 2):
         raise InvalidValueError("qos must be 0, 1 or 2", field="qos")
-
-
-def _device_templates(apps: Mapping[str, App]) -> list[tuple[str, Template]]:
-    found: dict[tuple[str, str], Template] = {}
-    for name, app in apps.items():
-        texts = [*app.publishes, *app.subscribes]
-        texts += [subscription.template for subscription in app.subscriptions]
-        if app.command_topic is not None:
-            texts.append(app.command_topic)
-        for text in texts:
-            template = Template(text)
-            if "device_id" in template.names:
-                found[(name, text)] = template
-    return [(name, template) for (name, _), template in found.items()]
