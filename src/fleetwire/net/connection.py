@@ -14,15 +14,16 @@ import structlog
 from fleetwire.broker.link import Link
 from fleetwire.broker.session import Session
 from fleetwire.net.authenticator import ClientCertificate
+from fleetwire.net.carrying import carry_out
 from fleetwire.net.clients import Client
-from fleetwire.net.exchange import AuthInbox, ExchangeEndedError, hear_auth
+from fleetwire.net.exchange import AuthInbox, ExchangeEndedError
 from fleetwire.net.gatekeeper import NO_CONNECT, PAUSED, Refusal
 from fleetwire.net.meter import Meter
 from fleetwire.net.opening import answer_connect
 from fleetwire.net.proxy import endpoint
 from fleetwire.net.tls import read_certificate
 from fleetwire.protocol import constants as c
-from fleetwire.protocol.encoder import PINGRESP_BYTES, encode_connack, encode_disconnect
+from fleetwire.protocol.encoder import encode_connack, encode_disconnect
 from fleetwire.protocol.errors import (
     MalformedPacketError,
     PacketTooLargeError,
@@ -30,14 +31,9 @@ from fleetwire.protocol.errors import (
     UnsupportedProtocolVersionError,
 )
 from fleetwire.protocol.packets import (
-    Ack,
-    Auth,
     Connect,
-    Disconnect,
     Packet,
     Publish,
-    Subscribe,
-    Unsubscribe,
 )
 from fleetwire.protocol.server import ServerProtocol
 
@@ -141,7 +137,7 @@ class MQTTConnection(asyncio.Protocol, Link):
                 publishes: list[Publish] = packets  # type: ignore[assignment]  # and nothing else
                 self.server.broker.publish(session, publishes, time.time_ns() // 1000)
             else:
-                self._carry_out(packets)
+                carry_out(self, packets)
         elif packets:
             self._open(packets)
         if protocol.error is not None and not self.closed and not self.is_opening:
@@ -274,91 +270,13 @@ class MQTTConnection(asyncio.Protocol, Link):
         waiting, self._waiting = self._waiting, []
         meter = self._meter
         self._read_at_once(READ_BYTES if meter is None else min(READ_BYTES, meter.read_bytes))
-        self._carry_out(waiting)
+        carry_out(self, waiting)
         if self.protocol.error is not None and not self.closed:
             self._refuse_bytes(self.protocol.error)
         if not self.server.is_held:
             self.unpause()
 
     # --- packets ---
-
-    def _carry_out(self, packets: list[Packet]) -> None:
-        """Hand runs of packets of one kind to the broker, in order."""
-        index = 0
-        count = len(packets)
-        broker = self.server.broker
-        while index < count and not self.closed:
-            session = self.session
-            if session is None:
-                return
-            first = packets[index]
-            kind = first.type
-            if kind == c.PUBLISH or c.PUBACK <= kind <= c.PUBCOMP:
-                end = index + 1
-                if kind == c.PUBLISH:
-                    while end < count and packets[end].type == c.PUBLISH:
-                        end += 1
-                else:
-                    while end < count and c.PUBACK <= packets[end].type <= c.PUBCOMP:
-                        end += 1
-                run = packets if end - index == count else packets[index:end]
-                now = time.time_ns() // 1000
-                if kind == c.PUBLISH:
-                    publishes: list[Publish] = run  # type: ignore[assignment]  # a run of one kind
-                    broker.publish(session, publishes, now)
-                else:
-                    acks: list[Ack] = run  # type: ignore[assignment]  # a run of one kind
-                    broker.acknowledge(session, acks, now)
-                index = end
-                continue
-            index += 1
-            if kind == c.PINGREQ:
-                self.write(PINGRESP_BYTES)
-            elif isinstance(first, Subscribe):
-                self._subscribe(session, first)
-            elif isinstance(first, Unsubscribe):
-                broker.unsubscribe(session, first)
-            elif isinstance(first, Auth):
-                hear_auth(self, session, first)
-            elif isinstance(first, Disconnect):
-                self._disconnected_by_client(session, first)
-                return
-
-    def _subscribe(self, session: Session, packet: Subscribe) -> None:
-        client = self.client
-        outcome = self.server.broker.subscribe(session, packet, time.time_ns() // 1000)
-        if client is None:
-            return
-        for topic_filter, code in outcome:
-            if code < 0x80:
-                self.server.tell_listening(client, topic_filter)
-            else:
-                reason = f"SUBSCRIBE {topic_filter[:200]!r}: {c.reason_name(code)}"
-                log.warning(
-                    "subscription refused",
-                    client_id=client.client_id,
-                    identity=client.grant.identity,
-                    remote=self.remote,
-                    reason=reason,
-                )
-                self.server.tell_refused(
-                    client.client_id, client.grant.identity, self.remote, reason
-                )
-
-    def _disconnected_by_client(self, session: Session, packet: Disconnect) -> None:
-        # [MQTT-3.14.4-3] A normal DISCONNECT discards the Will; 0x04 asks for it.
-        self.with_will = packet.reason_code != c.NORMAL_DISCONNECTION
-        asked = (packet.properties or {}).get(c.SESSION_EXPIRY_INTERVAL)
-        if isinstance(asked, int):
-            if session.expiry_interval == 0 and asked:
-                # An expiry of zero at CONNECT cannot be raised at DISCONNECT (§3.14.2.2.2): that is
-                # a protocol error and no normal end.
-                self.with_will = True
-                self.close(c.PROTOCOL_ERROR, "protocol error")
-                return
-            self.server.broker.change_expiry(session, asked)
-        self.reason = "disconnect"
-        self.finish()
 
     def _refuse_bytes(self, error: ProtocolError) -> None:
         client_id = self.session.client_id if self.session is not None else ""
