@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
+from fleetwire.broker.broker import Broker, Limits
 from fleetwire.broker.delivery import Delivery, Ticket
 from fleetwire.broker.grants import Grant
 from fleetwire.broker.session import Session
@@ -24,9 +25,11 @@ from fleetwire.ingest.router import Router
 from fleetwire.ingest.sequence import Sequence
 from fleetwire.ingest.source import Source
 from fleetwire.kit import App, Device, Effect, Event, LiveEvent, NotAcceptedError, Payload, Reading
-from fleetwire.protocol.packets import Publish
+from fleetwire.protocol import constants as c
+from fleetwire.protocol.packets import Ack, Connect, Publish
 from fleetwire.store.database import Database, Transaction
 from fleetwire.store.metadata import metadata
+from tests.broker.conftest import FakeLink
 
 
 class Disk(Database):
@@ -265,3 +268,51 @@ async def test_events_are_told_in_the_order_of_their_cursors(house: House) -> No
     cursors = [event.cursor for event in house.told]
     assert cursors == sorted(set(cursors))
     assert len(cursors) == 20
+
+
+def publish_run(house: House, payloads: list[bytes]) -> FakeLink:
+    """Let an MQTT 5 client publish these in one read; return its link."""
+    broker = Broker(Limits())
+    broker.tree.add_taker("d/#", house.source)
+    link = FakeLink(c.V5)
+    grant = Grant("device:demo/one", ["d/#"], [], device=7)
+    opened = broker.open(link, Connect(c.V5, "client", True, 60), "client", grant, 0)
+    assert opened.session is not None
+    topic = "d/one/data"
+    run = [
+        Publish(topic, payload, 1, packet_id=index)
+        for index, payload in enumerate(payloads, start=1)
+    ]
+    broker.publish(opened.session, run, 1_000_000)
+    return link
+
+
+async def test_one_bad_message_in_a_run_has_its_own_reason_code(house: House) -> None:
+    link = publish_run(house, [b'{"value": 1}', b'{"value": -1}', b'{"value": 3}'])
+    await house.finish()
+    assert link.read() == [Ack(c.PUBACK, 1), Ack(c.PUBACK, 2, 0x99), Ack(c.PUBACK, 3)]
+    assert house.rows("SELECT count(*) FROM readings") == [(2,)]
+    assert house.rows("SELECT count(*) FROM quarantine") == [(1,)]
+
+
+async def test_a_run_cut_by_a_batch_is_answered_after_the_second_commit(house: House) -> None:
+    road = house.road
+    link = publish_run(house, [b'{"value": %d}' % number for number in range(5)])
+    road._batch_messages = 3
+    answers_at: list[int] = []
+    link.wake = lambda: answers_at.append(road.counters.batches)  # type: ignore[method-assign]  # watched
+    await house.finish()
+    assert answers_at == [2]
+    assert [packet.packet_id for packet in link.read() if isinstance(packet, Ack)] == [
+        1, 2, 3, 4, 5,
+    ]  # fmt: skip
+
+
+async def test_a_run_is_not_answered_while_the_disk_fails(house: House) -> None:
+    house.disk.failures = 2
+    link = publish_run(house, [b'{"value": 1}', b'{"value": 2}'])
+    answers_at: list[int] = []
+    link.wake = lambda: answers_at.append(house.disk.failures)  # type: ignore[method-assign]  # watched
+    await house.finish()
+    assert answers_at == [0]
+    assert house.rows("SELECT count(*) FROM readings") == [(2,)]
