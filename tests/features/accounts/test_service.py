@@ -14,7 +14,7 @@ from fleetwire.errors import (
     UnauthenticatedError,
 )
 from fleetwire.features.accounts.errors import TooManyAttemptsError
-from fleetwire.features.accounts.service import LOGINS_MOST
+from fleetwire.features.accounts.logins import LOGINS_MOST
 from fleetwire.kit import Caller
 from tests.features.accounts.conftest import HERE, PASSWORD, People
 

@@ -7,6 +7,7 @@ from fleetwire.features.accounts.throttle import (
     ENTRIES_MOST,
     FORGET_AFTER_S,
     FREE_ATTEMPTS,
+    FREE_OF_NAME,
     LONGEST_WAIT_S,
     Throttle,
 )
@@ -80,3 +81,61 @@ def test_memory_is_bounded_and_who_still_tries_is_remembered() -> None:
             throttle.enter("ann", "here")
     assert len(throttle) == ENTRIES_MOST
     assert wait_of(throttle) == 1.0
+
+
+def _fails(throttle: Throttle, name: str, remote: str) -> bool:
+    try:
+        throttle.enter_login(name, remote)
+    except TooManyAttemptsError:
+        return True
+    return False
+
+
+def test_who_signed_in_from_here_does_not_wait_for_what_others_try_elsewhere() -> None:
+    throttle = Throttle(Clock())
+    throttle.enter_login("ann", "192.0.2.1")
+    throttle.logged_in("ann", "192.0.2.1")
+    for number in range(FREE_OF_NAME + 1):
+        _fails(throttle, "ann", f"198.51.100.{number}")
+    assert _fails(throttle, "ann", "203.0.113.1")
+    assert not _fails(throttle, "ann", "192.0.2.1")
+    throttle.logged_in("ann", "192.0.2.1")
+    assert _fails(throttle, "ann", "203.0.113.1")  # which is no reason to let others try again
+
+
+def test_where_somebody_signed_in_from_guessing_is_slow_too() -> None:
+    throttle = Throttle(Clock())
+    throttle.enter_login("ann", "192.0.2.1")
+    throttle.logged_in("ann", "192.0.2.1")
+    outcomes = [_fails(throttle, "ann", "192.0.2.1") for _ in range(FREE_ATTEMPTS + 1)]
+    assert outcomes == [False] * FREE_ATTEMPTS + [True]
+
+
+@pytest.mark.parametrize(
+    ("other", "is_the_same"),
+    [
+        ("2001:db8:0:1:ffff::1", True),
+        ("2001:db8:0:1::2%eth0", True),
+        ("2001:db8:0:2::1", False),
+        ("192.0.2.1", False),
+    ],
+)
+def test_all_of_a_small_ipv6_network_is_one_address(other: str, is_the_same: bool) -> None:
+    throttle = Throttle(Clock())
+    for _ in range(FREE_ATTEMPTS):
+        throttle.enter("ann", "2001:db8:0:1::1")
+    try:
+        throttle.enter("ann", other)
+    except TooManyAttemptsError:
+        assert is_the_same
+    else:
+        assert not is_the_same
+
+
+def test_an_ipv4_address_written_as_ipv6_is_itself() -> None:
+    throttle = Throttle(Clock())
+    for _ in range(FREE_ATTEMPTS):
+        throttle.enter("ann", "::ffff:192.0.2.1")
+    with pytest.raises(TooManyAttemptsError):
+        throttle.enter("ann", "192.0.2.1")
+    throttle.enter("ann", "::ffff:192.0.2.2")

@@ -45,7 +45,7 @@ async def list_keys(
     limit: Annotated[int, Query(ge=1, le=1000)] = 50,
     cursor: str | None = None,
 ) -> ApiKeyPage:
-    """List your organisation's keys, without their tokens."""
+    """List your organisation's keys and those of its people, without their tokens."""
     page = await keys.list(caller, limit=limit, cursor=cursor)
     return ApiKeyPage(
         items=[ApiKeyView.of(key) for key in page.items], next_cursor=page.next_cursor

@@ -1,11 +1,12 @@
-"""Keys of services as HTTP takes and shows them."""
+"""Keys as HTTP takes and shows them."""
 
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from fleetwire.features.accounts.api_key_repository import ApiKey
-from fleetwire.features.accounts.api_keys import MAX_NAME_CHARS, MAX_RIGHTS, NewApiKey
+from fleetwire.features.accounts.api_keys import NewApiKey
+from fleetwire.features.accounts.key_rules import MAX_NAME_CHARS, MAX_RIGHTS
 from fleetwire.kit.instants import iso
 
 _KEY: dict[str, Any] = {
@@ -20,6 +21,7 @@ _KEY: dict[str, Any] = {
     "last_used_at": None,
     "created_at": "2026-01-31T12:00:00.000Z",
     "created_by": "account:1",
+    "account_id": None,
 }
 _PLACES = (
     "Topic Filters; {client_id} {username} {organization} {role} stand for the client that connects"
@@ -46,6 +48,30 @@ class ApiKeyRequest(BaseModel):
     expires_at: str | None = Field(None, description="ISO 8601 or epoch; none = never")
 
 
+class PersonalKeyRequest(BaseModel):
+    """A key of your own to be made."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "laptop",
+                    "permissions": ["device.read", "telemetry.read"],
+                    "expires_at": "2027-01-31T00:00:00.000Z",
+                }
+            ]
+        }
+    )
+
+    name: str = Field(min_length=1, max_length=MAX_NAME_CHARS)
+    permissions: list[str] = Field(
+        min_length=1,
+        max_length=MAX_RIGHTS,
+        description="some of yours; message.read and message.publish are for MQTT",
+    )
+    expires_at: str | None = Field(None, description="ISO 8601 or epoch; none = never")
+
+
 class ApiKeyView(BaseModel):
     """A key, without its token."""
 
@@ -62,6 +88,7 @@ class ApiKeyView(BaseModel):
     last_used_at: str | None
     created_at: str
     created_by: str
+    account_id: int | None = Field(description="whose own it is; none = the organisation's")
 
     @classmethod
     def of(cls, key: ApiKey) -> "ApiKeyView":
@@ -78,6 +105,7 @@ class ApiKeyView(BaseModel):
             last_used_at=_iso(key.last_used_at),
             created_at=iso(key.created_at),
             created_by=key.created_by,
+            account_id=key.account_id,
         )
 
 

@@ -13,7 +13,8 @@ from fleetwire.kit.etags import etag
 class Account(msgspec.Struct, frozen=True):
     """A person's account and its place in one organisation; the password's hash is not here.
 
-    A person may belong to several organisations, in each with a role of its own.
+    A person may belong to several organisations, in each with a role of its own. `email` is "" if
+    an app made the account and names its people otherwise.
     """
 
     id: int
@@ -49,20 +50,30 @@ class Directory:
         self._by_username: dict[str, Account] = {}
         self._roles: dict[int, dict[int, str]] = {}  # account → organisation → role
         self._versions: dict[int, int] = {}
+        self._logins: dict[int, frozenset[str]] = {}  # account → those that go on
 
     def __len__(self) -> int:
         return len(self._by_id)
 
     def put(self, account: Account) -> None:
         """Add an account with its place, or what has become of it."""
-        before = self._by_id.get(account.id)
-        if before is not None:
-            del self._by_email[before.email]
-            del self._by_username[before.username]
+        self._forget_names(account.id)
         self._by_id[account.id] = account
-        self._by_email[account.email] = account
+        if account.email:
+            self._by_email[account.email] = account
         self._by_username[account.username] = account
         self._roles.setdefault(account.id, {})[account.organization_id] = account.role
+
+    def remove(self, id: int) -> None:
+        """Forget an account; what its access tokens and logins are known by stays."""
+        self._forget_names(id)
+        del self._by_id[id], self._roles[id]
+
+    def _forget_names(self, id: int) -> None:
+        before = self._by_id.get(id)
+        if before is not None:
+            self._by_email.pop(before.email, None)
+            del self._by_username[before.username]
 
     def change(self, id: int, **changes: Any) -> None:
         """Replace fields of an account; its places stay."""
@@ -95,6 +106,18 @@ class Directory:
     def set_version(self, id: int, version: int) -> None:
         """End the access tokens of older versions."""
         self._versions[id] = version
+
+    def has_login(self, id: int, login: str) -> bool:
+        """Say whether this login of an account goes on."""
+        return login in self._logins.get(id, ())
+
+    def add_login(self, id: int, login: str) -> None:
+        """Add a login that goes on."""
+        self._logins[id] = self._logins.get(id, frozenset()) | {login}
+
+    def set_logins(self, id: int, logins: frozenset[str]) -> None:
+        """Say which logins of an account go on; all others have ended."""
+        self._logins[id] = logins
 
     def find(self, id: int, organization_id: int | None = None) -> Account | None:
         """Return an account by key, in an organisation it belongs to; None = in its oldest."""

@@ -6,7 +6,6 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response, status
-from fastapi.requests import HTTPConnection
 
 from fleetwire.features.accounts.directory import tag_of
 from fleetwire.features.accounts.schemas import (
@@ -24,6 +23,7 @@ from fleetwire.features.accounts.schemas import (
 from fleetwire.features.accounts.service import Accounts
 from fleetwire.kit.etags import PRECONDITIONS, IfMatch
 from fleetwire.kit.http import Asks, service
+from fleetwire.kit.people import remote_of
 
 login_router = APIRouter(prefix="/api/v1/auth", tags=["sign in"])
 router = APIRouter(prefix="/api/v1/accounts", tags=["accounts"])
@@ -34,11 +34,6 @@ _TOO_MANY: dict[int | str, dict[str, Any]] = {
     429: {"description": "Too many attempts failed; Retry-After says how many seconds to wait"}
 }
 _WRONG: dict[int | str, dict[str, Any]] = {401: {"description": "Wrong, expired or revoked"}}
-
-
-def remote_of(connection: HTTPConnection) -> str:
-    """Return the address a request came from."""
-    return connection.client.host if connection.client is not None else ""
 
 
 @login_router.post("/login", responses=_WRONG | _TOO_MANY)
@@ -82,7 +77,7 @@ async def read_me(caller: Asks, accounts: TheAccounts) -> MeView:
 
 @login_router.post("/change-password", status_code=status.HTTP_204_NO_CONTENT, responses=_TOO_MANY)
 async def change_password(body: PasswordChange, caller: Asks, accounts: TheAccounts) -> None:
-    """Change your password; all your logins end."""
+    """Change your password; all your logins end, this one, too."""
     await accounts.change_password(caller, body.old_password, body.new_password)
 
 
@@ -158,9 +153,17 @@ async def change_account(
     status_code=status.HTTP_204_NO_CONTENT,
     responses={409: {"description": "It is the organisation's last owner"}},
 )
-async def close_account(account_id: int, caller: Asks, accounts: TheAccounts) -> None:
-    """Close an account. It stays on record and can be opened again."""
-    await accounts.deactivate(caller, account_id)
+async def close_account(
+    account_id: int,
+    caller: Asks,
+    accounts: TheAccounts,
+    erase: Annotated[bool, Query(description="remove names and address, too, for good")] = False,
+) -> None:
+    """Close an account. It stays on record and can be opened again, unless it is erased."""
+    if erase:
+        await accounts.erase(caller, account_id)
+    else:
+        await accounts.deactivate(caller, account_id)
 
 
 @router.delete(

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, status
 from pydantic import BaseModel, ConfigDict, Field
 
-from fleetwire.features.accounts.endpoints import TheAccounts, remote_of
+from fleetwire.features.accounts.endpoints import TheAccounts
 from fleetwire.features.accounts.invitations import Invitation, Invitations
 from fleetwire.features.accounts.rules import (
     MAX_EMAIL_CHARS,
@@ -17,6 +17,7 @@ from fleetwire.features.accounts.rules import (
 from fleetwire.features.accounts.schemas import AccountView, Role
 from fleetwire.kit.http import Asks, service
 from fleetwire.kit.instants import iso
+from fleetwire.kit.people import remote_of
 
 router = APIRouter(prefix="/api/v1", tags=["accounts"])
 

@@ -21,6 +21,7 @@ from fleetwire.errors import (
     UnauthenticatedError,
 )
 from fleetwire.features.accounts.directory import Account
+from fleetwire.features.accounts.part import MANAGE
 from fleetwire.features.accounts.permissions import is_above
 from fleetwire.features.accounts.rules import (
     check_role,
@@ -28,7 +29,7 @@ from fleetwire.features.accounts.rules import (
     clean_full_name,
     clean_username,
 )
-from fleetwire.features.accounts.service import MANAGE, Accounts
+from fleetwire.features.accounts.service import Accounts
 from fleetwire.features.accounts.tables import invitations, password_resets
 from fleetwire.features.audit.service import SqlAudit
 from fleetwire.features.paging import check_limit, decode_cursor, encode_cursor
@@ -160,7 +161,8 @@ class Invitations:
         """Return the account that has joined; it is made if nobody has the e-mail address.
 
         Raises UnauthenticatedError if the invitation is not good or, where there is an account, the
-        password not its; InvalidValueError, ConflictError.
+        password not its, or who invited may not give the role any more; InvalidValueError,
+        ConflictError.
         """
         found = await self._db.read(lambda c: self._open(c, token))
         known = self._accounts.by_email(found.email)
@@ -174,6 +176,12 @@ class Invitations:
         def work(tx: Transaction) -> int:
             invitation = self._open(tx.connection, token)
             organization_id = invitation.organization_id
+            if not self._accounts.may_still_give(
+                invitation.created_by, organization_id, invitation.role
+            ):
+                raise UnauthenticatedError(
+                    "Who invited you may not give this role any more. Ask for a new invitation."
+                )
             if known is not None:
                 account_id = known.id
                 self._accounts.admit(tx, account_id, organization_id, invitation.role)

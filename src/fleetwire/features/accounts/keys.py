@@ -13,13 +13,15 @@ log = structlog.get_logger("fleetwire.accounts")
 
 FETCH_TIMEOUT_S = 5.0
 KEEP_S = 300.0  # a key that its issuer withdraws is not believed for longer
-PAUSE_S = 30.0  # between fetches, however many tokens name keys that nobody has
+PAUSE_S = 10.0  # between fetches, however many tokens name keys that nobody has
 
 
 class KeySet:
     """The keys behind a JWKS URL, fetched when first needed and again when they are old.
 
-    While the URL cannot be reached the keys that are known stay in use.
+    While the URL cannot be reached the keys that are known stay in use. A key that is new there is
+    known here PAUSE_S after the last fetch at the latest. While one token waits for a fetch, those
+    of keys that are known do not.
     """
 
     def __init__(
@@ -42,13 +44,19 @@ class KeySet:
 
         Raises KeysUnavailableError when no key has been fetched at all.
         """
-        if self._is_old() or self._known(key_id) is None:
+        known = self._known(key_id)
+        if known is not None and (not self._is_old() or self._fetching.locked()):
+            return known
+        if self._may_fetch():
             async with self._fetching:
                 if self._is_old() or self._known(key_id) is None:
                     await self._refresh()
         if not self._keys:
             raise KeysUnavailableError("The keys to check this token with cannot be fetched now.")
         return self._known(key_id)
+
+    def _may_fetch(self) -> bool:
+        return self._fetching.locked() or self._clock() - self._tried_at >= PAUSE_S
 
     def _is_old(self) -> bool:
         return self._clock() - self._fetched_at > KEEP_S
@@ -61,7 +69,7 @@ class KeySet:
     async def _refresh(self) -> None:
         now = self._clock()
         if now - self._tried_at < PAUSE_S:
-            return
+            return  # who waited before us has fetched
         self._tried_at = now
         try:
             self._keys = await asyncio.to_thread(self._fetch)

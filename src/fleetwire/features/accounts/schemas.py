@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from fleetwire.features.accounts.directory import Account
+from fleetwire.features.accounts.logins import Tokens
 from fleetwire.features.accounts.rules import (
     MAX_EMAIL_CHARS,
     MAX_FULL_NAME_CHARS,
@@ -12,7 +13,6 @@ from fleetwire.features.accounts.rules import (
     MAX_USERNAME_CHARS,
     MIN_PASSWORD_CHARS,
 )
-from fleetwire.features.accounts.service import Tokens
 from fleetwire.kit.instants import iso
 
 Role = Literal["viewer", "operator", "administrator", "owner"]
@@ -80,7 +80,7 @@ class NewAccount(BaseModel):
         | {"password": _PASSWORD}
     )
 
-    email: str = Field(max_length=MAX_EMAIL_CHARS)
+    email: str | None = Field(None, max_length=MAX_EMAIL_CHARS, description="none = has none")
     username: str = Field(max_length=MAX_USERNAME_CHARS)
     full_name: str = Field("", max_length=MAX_FULL_NAME_CHARS)
     role: Role = "viewer"

@@ -8,8 +8,8 @@ accounts = Table(
     "accounts",
     metadata,
     Column("id", BigKey, primary_key=True),
-    Column("email", String(320), nullable=False, unique=True),  # lower case
-    Column("username", String(128), nullable=False, unique=True),
+    Column("email", String(320), nullable=False, unique=True),  # lower case; no @ = has none
+    Column("username", String(128), nullable=False, unique=True),  # "ann", "realm:ann"
     Column("full_name", String(200)),
     Column("password_hash", String(255)),  # argon2; NULL = signs in elsewhere
     Column("is_active", Boolean, nullable=False),
@@ -38,7 +38,7 @@ api_keys = Table(
     Column("id", BigKey, primary_key=True),
     Column("organization_id", BigKey, ForeignKey("organizations.id"), nullable=False, index=True),
     Column("name", String(64), nullable=False),  # unique among those that can be used
-    Column("kind", String(16), nullable=False),  # service
+    Column("kind", String(16), nullable=False),  # service | personal
     Column("token_hash", String(64), nullable=False, unique=True),  # SHA-256, hexadecimal
     Column("publish", JSON, nullable=False),  # lists of topic rights, with their places
     Column("subscribe", JSON, nullable=False),
@@ -75,6 +75,14 @@ key_scopes = Table(
     Column("permissions", JSON, nullable=False),
 )
 
+# Whose own a key is; a key without a row is its organisation's.
+key_owners = Table(
+    "key_owners",
+    metadata,
+    Column("key_id", BigKey, primary_key=True, autoincrement=False),
+    Column("account_id", BigKey, nullable=False, index=True),
+)
+
 invitations = Table(
     "invitations",
     metadata,
@@ -88,6 +96,14 @@ invitations = Table(
     Column("revoked_at", Instant),
     Column("created_at", Instant, nullable=False),
     Column("created_by", String(256), nullable=False),
+)
+
+# Accounts whose password is good for one login; the row goes with the next password.
+one_time_passwords = Table(
+    "one_time_passwords",
+    metadata,
+    Column("account_id", BigKey, primary_key=True, autoincrement=False),
+    Column("used_at", Instant),
 )
 
 # One of an account at a time; it goes when it is used.

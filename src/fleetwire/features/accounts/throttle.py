@@ -1,5 +1,6 @@
 """Throttle: makes guessing passwords slow without locking anybody out for long."""
 
+import ipaddress
 import math
 import time
 from collections import OrderedDict
@@ -19,7 +20,7 @@ FORGET_AFTER_S = 2 * LONGEST_WAIT_S
 # The one that was tried longest ago goes first. Each costs its sender a password hash, so pushing
 # one's own entry out this way takes minutes and gains five attempts.
 ENTRIES_MOST = 10_000
-
+IPV6_BITS = 64  # of an address: the rest is for whoever has it to choose
 
 _EVERYWHERE = "everywhere"  # stands where an address would, and is none
 
@@ -34,11 +35,15 @@ class _Entry:
 
 
 class Throttle:
-    """Counts attempts; each past those that are free doubles the wait for the next."""
+    """Counts attempts; each past those that are free doubles the wait for the next.
+
+    Where somebody has signed in from before he does not wait for what others try from elsewhere.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
+        self._signed_in: OrderedDict[bytes, None] = OrderedDict()  # the latest last
 
     def enter_login(self, name: str, remote: str) -> None:
         """Count an attempt for the name from this address, for the name, and for the address.
@@ -46,13 +51,20 @@ class Throttle:
         Raises TooManyAttemptsError as `enter`.
         """
         self.enter(name, remote)
-        self.enter(name, _EVERYWHERE, FREE_OF_NAME)
+        if _key(name, remote) not in self._signed_in:
+            self.enter(name, _EVERYWHERE, FREE_OF_NAME)
         self.enter("", _every_name(remote), FREE_OF_ADDRESS)
 
     def logged_in(self, name: str, remote: str) -> None:
         """Forget the attempts for the name, and one of the address, which may try others' too."""
         self.succeeded(name, remote)
-        self.succeeded(name, _EVERYWHERE)
+        key = _key(name, remote)
+        if key not in self._signed_in:
+            self.succeeded(name, _EVERYWHERE)
+        self._signed_in[key] = None
+        self._signed_in.move_to_end(key)
+        if len(self._signed_in) > ENTRIES_MOST:
+            self._signed_in.popitem(last=False)
         address = self._entries.get(_key("", _every_name(remote)))
         if address is not None:
             address.attempts = max(0, address.attempts - 1)
@@ -91,9 +103,21 @@ class Throttle:
 
 
 def _every_name(remote: str) -> str:
-    return f"every name from {remote}"
+    return f"every name from {_place(remote)}"
+
+
+def _place(remote: str) -> str:
+    """Return an address, or the network where whoever has one has all of it."""
+    try:
+        address = ipaddress.IPv6Address(remote.partition("%")[0])
+    except ValueError:
+        return remote
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.IPv6Network((address, IPV6_BITS), strict=False))
 
 
 def _key(name: str, remote: str) -> bytes:
+    remote = _place(remote)
     # A digest, because a name may be as long as its sender likes.
     return blake2b(f"{remote}\0{name.lower()}".encode(errors="replace"), digest_size=16).digest()

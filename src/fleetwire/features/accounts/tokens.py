@@ -17,6 +17,7 @@ import msgspec
 from fleetwire.errors import UnauthenticatedError
 from fleetwire.features.accounts.directory import Account
 from fleetwire.features.accounts.keys import KeySet
+from fleetwire.features.accounts.outside import ClaimRules, Outsider
 
 ACCESS_LIFE_S = 3600
 REFRESH_LIFE_S = 30 * 24 * 3600
@@ -42,7 +43,7 @@ class Claims(msgspec.Struct):
     """Whom a token speaks of: one of our accounts by key, or somebody by e-mail or user name.
 
     `expires_at` is in microseconds UTC. Ours name the organisation they are for and the version of
-    the account's tokens; others do not.
+    the account's tokens and the login; those of others speak of an `outsider`.
     """
 
     account_id: int | None
@@ -51,6 +52,8 @@ class Claims(msgspec.Struct):
     expires_at: int
     organization_id: int | None = None
     version: int | None = None
+    login: str | None = None
+    outsider: Outsider | None = None
 
 
 class AccessTokens:
@@ -64,25 +67,36 @@ class AccessTokens:
         *,
         audience: str | None = None,
         issuer: str | None = None,
+        claim_rules: ClaimRules | None = None,
     ) -> None:
+        self._claim_rules = ClaimRules() if claim_rules is None else claim_rules
         self._audience = audience
         self._issuer = issuer
         self._secret = secret
         self._keys = keys
         self._clock = clock
 
-    def issue(self, account: Account, version: int = 0) -> str:
-        """Return a token that is good for ACCESS_LIFE_S seconds, in the account's organisation."""
+    @property
+    def default_role(self) -> str | None:
+        """The role of whom others speak of and nobody knows; None = he is refused."""
+        return self._claim_rules.default_role
+
+    def issue(self, account: Account, version: int = 0, login: str | None = None) -> str:
+        """Return a token that is good for ACCESS_LIFE_S seconds, in the account's organisation.
+
+        It ends with the login, if that is named.
+        """
         issued_s = self._clock() // 1_000_000
         claims = {
             "iss": _ISSUER,
-            "sub": account.email,
+            "sub": account.email or account.username,
             "user_id": account.id,
             "email": account.email,
             "username": account.username,
             "role": account.role,
             "org": account.organization_id,
             "ver": version,
+            "sid": login,
             "iat": issued_s,
             "exp": issued_s + ACCESS_LIFE_S,
             "jti": secrets.token_hex(16),
@@ -90,7 +104,11 @@ class AccessTokens:
         return jwt.encode(claims, self._secret, algorithm="HS256")
 
     async def verify(self, token: str) -> Claims:
-        """Return what a token says. Raises UnauthenticatedError, KeysUnavailableError."""
+        """Return what a token says.
+
+        Raises UnauthenticatedError, KeysUnavailableError; ForbiddenError if it is genuine, but says
+        no role or organisation that is one here.
+        """
         try:
             header = jwt.get_unverified_header(token)
             algorithm = header.get("alg")
@@ -100,30 +118,48 @@ class AccessTokens:
             elif algorithm in _KEY_TYPES and self._keys is not None:
                 key = await self._keys.find(header.get("kid"))
                 if key is None or key.key_type != _KEY_TYPES[algorithm]:
-                    raise UnauthenticatedError("The access token is signed with an unknown key.")
+                    raise UnauthenticatedError(
+                        "The access token is signed with an unknown key: the keys at "
+                        f"FLEETWIRE_JWKS_URL have none with kid {_said(header.get('kid'))} for "
+                        f"{algorithm}."
+                    )
                 claims = jwt.decode(token, key.key, algorithms=[algorithm], options=_CHECKS)
                 is_our_secret = False
             else:
-                raise UnauthenticatedError("The access token is signed in a way not accepted here.")
+                raise UnauthenticatedError(
+                    f"The access token is signed in a way not accepted here: its alg is "
+                    f"{_said(algorithm)}. HS256 is with FLEETWIRE_JWT_SECRET; RS256 and ES256 are "
+                    "with FLEETWIRE_JWKS_URL set."
+                )
         except jwt.MissingRequiredClaimError:
             raise UnauthenticatedError("The access token has no exp (end of its life).") from None
         # What is not a token at all can fail in many ways, deep nesting among them.
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
             raise UnauthenticatedError("The access token is not genuine.") from None
         self._check_time(claims)
-        if not (is_our_secret and claims.get("iss") == _ISSUER):
-            self._check_origin(claims)
-        return _claims(claims, may_name_ours=is_our_secret)
+        user_id = claims.get("user_id")
+        if is_our_secret and claims.get("iss") == _ISSUER and type(user_id) is int:
+            return _ours(claims, user_id)
+        self._check_origin(claims)
+        outsider = self._claim_rules.read(claims)
+        end_at = _end_at(claims)
+        return Claims(None, outsider.email, outsider.username, end_at, outsider=outsider)
 
     def _check_origin(self, claims: dict[str, Any]) -> None:
         """Refuse others' tokens that are not from whom, or not for whom, the settings say."""
         if self._issuer is not None and claims.get("iss") != self._issuer:
-            raise UnauthenticatedError("The access token is of another issuer.")
+            raise UnauthenticatedError(
+                f"The access token is of another issuer: its iss is {_said(claims.get('iss'))}, "
+                f"FLEETWIRE_JWT_ISSUER is {self._issuer!r}."
+            )
         said = claims.get("aud")
         if self._audience is not None and self._audience not in (
             said if isinstance(said, list) else [said]
         ):
-            raise UnauthenticatedError("The access token is meant for somebody else.")
+            raise UnauthenticatedError(
+                f"The access token is meant for somebody else: its aud is {_said(said)}, "
+                f"FLEETWIRE_JWT_AUDIENCE is {self._audience!r}."
+            )
 
     def _check_time(self, claims: dict[str, Any]) -> None:
         now_s = self._clock() / 1e6
@@ -133,6 +169,28 @@ class AccessTokens:
             raise UnauthenticatedError("The access token is not valid yet.")
 
 
+def _ours(claims: dict[str, Any], account_id: int) -> Claims:
+    organization_id, version = claims.get("org"), claims.get("ver", 0)
+    login = claims.get("sid")
+    return Claims(
+        account_id,
+        "",
+        "",
+        _end_at(claims),
+        organization_id if type(organization_id) is int else None,
+        version if type(version) is int else 0,
+        login if isinstance(login, str) else None,
+    )
+
+
+def _end_at(claims: dict[str, Any]) -> int:
+    return int(min(_instant(claims, "exp"), LATEST_S) * 1_000_000)
+
+
+def _said(value: Any) -> str:
+    return "missing" if value is None else repr(value)[:100]
+
+
 def _instant(claims: dict[str, Any], name: str) -> float:
     value = claims[name]
     if isinstance(value, int) and not isinstance(value, bool):
@@ -140,31 +198,6 @@ def _instant(claims: dict[str, Any], name: str) -> float:
     if not isinstance(value, float) or not math.isfinite(value):
         raise UnauthenticatedError(f"The access token's {name} is not a number of seconds.")
     return value
-
-
-def _claims(claims: dict[str, Any], *, may_name_ours: bool) -> Claims:
-    user_id = claims.get("user_id")
-    expires_at = int(min(_instant(claims, "exp"), LATEST_S) * 1_000_000)
-    if may_name_ours and claims.get("iss") == _ISSUER and type(user_id) is int:
-        organization_id, version = claims.get("org"), claims.get("ver", 0)
-        return Claims(
-            user_id,
-            "",
-            "",
-            expires_at,
-            organization_id if type(organization_id) is int else None,
-            version if type(version) is int else 0,
-        )
-    if claims.get("email_verified") is False:
-        raise UnauthenticatedError("The access token's e-mail address is not verified.")
-    email = claims.get("email", claims.get("sub"))
-    username = claims.get("username")
-    return Claims(
-        None,
-        email if isinstance(email, str) and "@" in email else "",
-        username if isinstance(username, str) else "",
-        expires_at,
-    )
 
 
 def new_refresh_token() -> str:
