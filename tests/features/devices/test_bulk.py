@@ -10,6 +10,7 @@ from fleetwire.errors import ForbiddenError
 from fleetwire.features.devices.bulk import BulkImport, Line
 from fleetwire.features.devices.bulk_endpoints import router
 from fleetwire.features.devices.service import hash_of
+from fleetwire.features.jobs.service import JobService
 from fleetwire.kit import Caller
 from tests.fakes import caller
 from tests.features.http import serving
@@ -20,7 +21,8 @@ PATH = "/api/v1/device-imports"
 
 @pytest.fixture
 async def http(rooms: Rooms) -> AsyncIterator[httpx.AsyncClient]:
-    async with serving([router], {BulkImport: BulkImport(rooms.devices)}) as client:
+    services = {BulkImport: BulkImport(rooms.devices, rooms.areas), JobService: JobService(rooms.db)}
+    async with serving([router], services) as client:
         yield client
 
 
@@ -114,7 +116,7 @@ async def test_an_import_needs_the_permission_to_write(rooms: Rooms) -> None:
     reader = Caller("account:9", 1, frozenset({"device.read"}))
     for dry_run in (True, False):
         with pytest.raises(ForbiddenError):
-            await BulkImport(rooms.devices).run(
+            await BulkImport(rooms.devices, rooms.areas).run(
                 reader, [Line("demo", "d", "meter")], dry_run=dry_run
             )
     assert rooms.devices.find("demo", "d") is None

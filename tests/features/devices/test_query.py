@@ -125,11 +125,13 @@ _values = st.one_of(
 )
 _names = st.sampled_from(["floor", "x"])
 _tags = st.sampled_from(["cold", "Cold", "b"])
+_areas = st.sampled_from(["A", "a", "A/b", "A/b/c", "A b", "A_", "A%/b", "é"])
 _devices = st.fixed_dictionaries(
     {
         "type": st.sampled_from(["meter", "ecg"]),
         "tags": st.lists(_tags, max_size=3),
         "attributes": st.dictionaries(_names, _values, max_size=2),
+        "area": st.one_of(st.none(), _areas),
     }
 )
 _literals = st.sampled_from(
@@ -140,6 +142,7 @@ _terms = st.one_of(
     st.builds("tag:{}".format, _tags),
     st.builds("type:{}".format, st.sampled_from(["meter", "ecg", "cold"])),
     st.sampled_from(["connected:true", "connected:false", "app:demo", "status:inactive"]),
+    st.builds('area:"{}"'.format, st.one_of(_areas, st.sampled_from(["A/", "b", "", "A/b/c/d"]))),
     st.builds("attr.{}{}{}".format, _names, st.sampled_from(["=", "!="]), _literals),
     st.builds("attr.{}{}{}".format, _names, st.sampled_from(["<", "<=", ">", ">="]), _numbers),
 )
@@ -164,7 +167,13 @@ def test_sql_and_python_give_the_same_answer(
     async def compare(path: Path) -> None:
         async with open_rooms(path) as rooms:
             for number, device in enumerate(fleet):
-                await rooms.devices.register(caller(), "demo", f"d{number}", **device)
+                path = device["area"]
+                area = None if path is None else await rooms.areas.ensure(caller(), path)
+                area_id = None if area is None else area.id
+                said = {name: device[name] for name in ("type", "tags", "attributes")}
+                await rooms.devices.register(
+                    caller(), "demo", f"d{number}", **said, area_id=area_id
+                )
             every = (await rooms.devices.list(caller(), None)).items
             for query in queries:
                 by_sql = (await rooms.devices.list(caller(), None, query=query)).items

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from fleetwire.features.devices import service
+from fleetwire.features.devices import credentials
 from fleetwire.features.devices.authenticator import DeviceAuthenticator
 from fleetwire.features.devices.registry import Registry
 from fleetwire.features.devices.service import DeviceService
@@ -144,7 +144,7 @@ async def test_a_verifier_is_derived_beside_the_loop(
         threads.append(threading.get_ident())
         return derive(password, salt)
 
-    monkeypatch.setattr(service, "derive", derive_there)
+    monkeypatch.setattr(credentials, "derive", derive_there)
     await rooms.register("d")
     await rooms.devices.issue_credential(caller(), "demo", "d")
     assert len(threads) == 2

@@ -1,6 +1,6 @@
 """DeviceAuthenticator: a device's CONNECT is decided from memory."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from hashlib import sha256
 from typing import Final
 
@@ -11,10 +11,17 @@ from fleetwire.errors import StoreUnavailableError
 from fleetwire.features.devices.registry import KnownCredential, Registry
 from fleetwire.features.devices.scram import ScramExchange
 from fleetwire.features.devices.tables import device_credentials
+from fleetwire.features.devices.topics import TopicsOf, topics_of_app
 from fleetwire.kit import instants
 from fleetwire.kit.app import App
 from fleetwire.kit.device import Device
-from fleetwire.net.authenticator import Authenticator, Exchange, Offer, RefusedError
+from fleetwire.net.authenticator import (
+    Authenticator,
+    ClientCertificate,
+    Exchange,
+    Offer,
+    RefusedError,
+)
 from fleetwire.net.rights import granted
 from fleetwire.protocol.constants import BAD_USER_NAME_OR_PASSWORD, NOT_AUTHORIZED
 from fleetwire.protocol.scram import METHOD
@@ -37,7 +44,12 @@ class DeviceAuthenticator(Authenticator):
 
     `secret` is the server's own, any bytes that stay the same. A password decides before a
     certificate does; with neither a client is anonymous, where its listener allows that.
+
+    `enrol` is asked about a certificate whose common name is no device's yet: it may make it one
+    (True), or raise RefusedError. Called with where the client comes from.
     """
+
+    enrol: Callable[[ClientCertificate, str], Awaitable[bool]] | None = None
 
     def __init__(
         self,
@@ -48,6 +60,7 @@ class DeviceAuthenticator(Authenticator):
         *,
         secret: bytes = b"",
         tls_identity: str = FINGERPRINT,
+        topics_of: TopicsOf = topics_of_app,
     ) -> None:
         self._registry = registry
         self._apps = apps
@@ -55,11 +68,12 @@ class DeviceAuthenticator(Authenticator):
         self._clock = clock
         self._secret = secret
         self._tls_identity = tls_identity
+        self.topics_of = topics_of
         self._used: dict[int, int] = {}  # credential → when; bounded by how many there are
 
     async def authenticate(self, offer: Offer) -> Grant:
         if offer.password is None and offer.certificate and self._tls_identity != NOTHING:
-            grant = self._by_certificate(offer)
+            grant = self._by_certificate(offer) or await self._enrolled(offer)
             if grant is not None:
                 return grant
             if not offer.anonymous_allowed or offer.username is not None:
@@ -118,10 +132,21 @@ class DeviceAuthenticator(Authenticator):
         grant.expires_at = min(grant.expires_at or ends, ends)
         return grant
 
+    async def _enrolled(self, offer: Offer) -> Grant | None:
+        """Return what a device may do that its certificate has just made one."""
+        certificate = offer.certificate
+        assert certificate is not None
+        if self.enrol is None or self._tls_identity != COMMON_NAME:
+            return None
+        if offer.username not in (None, certificate.common_name):
+            return None
+        is_new = await self.enrol(certificate, offer.remote)
+        return self._by_certificate(offer) if is_new else None
+
     def _admit(self, credential: KnownCredential, offer: Offer) -> Grant:
         """Return what a client with this credential may do. Raises RefusedError."""
         grant = self.grant_of(credential, offer)
-        self._used[credential.id] = self._clock()
+        credential.used_at = self._used[credential.id] = self._clock()
         return grant
 
     def grant_of(self, credential: KnownCredential, offer: Offer) -> Grant:
@@ -152,10 +177,11 @@ class DeviceAuthenticator(Authenticator):
             "organization": str(device.organization_id),
             "role": "device",
         }
+        publishes, subscribes = self.topics_of(app, device)
         return Grant(
             identity,
-            granted(app.publishes, values, identity, offer.remote),
-            granted(app.subscribes, values, identity, offer.remote),
+            granted(publishes, values, identity, offer.remote),
+            granted(subscribes, values, identity, offer.remote),
             organization_id=device.organization_id,
             app=device.app,
             device=device.id,

@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from fleetwire.errors import DomainError
+from fleetwire.features.areas.rules import names_in
 from fleetwire.features.devices.rules import (
     MAX_NAME_CHARS,
     MAX_TYPE_CHARS,
@@ -19,6 +20,7 @@ from fleetwire.features.devices.rules import (
     clean_tags,
 )
 from fleetwire.features.devices.service import WRITE, DeviceService
+from fleetwire.kit.areas import Areas
 from fleetwire.kit.services import Caller, Credential
 
 MAX_LINES: Final = 100  # of one portion: some milliseconds of work for each new credential
@@ -38,6 +40,7 @@ class Line(msgspec.Struct):
     name: str | None = None
     attributes: dict[str, Any] | None = None
     tags: list[str] | None = None
+    area: str | None = None  # a path, of which is made what is missing; "" = stands in none
 
 
 class Outcome(msgspec.Struct):
@@ -53,8 +56,9 @@ class Outcome(msgspec.Struct):
 class BulkImport:
     """Brings lines into the registry, by the service that every other change goes through."""
 
-    def __init__(self, devices: DeviceService) -> None:
+    def __init__(self, devices: DeviceService, areas: Areas) -> None:
         self._devices = devices
+        self._areas = areas
 
     async def run(self, caller: Caller, lines: Sequence[Line], *, dry_run: bool) -> list[Outcome]:
         """Return the outcome of each line; with `dry_run` nothing is changed.
@@ -90,8 +94,9 @@ class BulkImport:
                 check_text(line.name, "name", MAX_NAME_CHARS)
             check_attributes(merged)
             tags = record.tags if line.tags is None else clean_tags(line.tags)
-            wanted = (line.type, line.name or record.name, merged, tags)
-            if wanted == (record.type, record.name, record.attributes, record.tags):
+            area = record.area if line.area is None else _checked_path(line.area)
+            wanted = (line.type, line.name or record.name, merged, tags, area)
+            if wanted == (record.type, record.name, record.attributes, record.tags, record.area):
                 return Outcome(line.device_id, UNCHANGED)
             if not dry_run:
                 await self._devices.update(
@@ -102,6 +107,7 @@ class BulkImport:
                     name=line.name,
                     attributes=line.attributes,
                     tags=line.tags,
+                    area_id=await self._area_id(caller, line),
                 )
         except DomainError as error:
             return Outcome(line.device_id, REFUSED, error.message, error.field)
@@ -113,10 +119,32 @@ class BulkImport:
             "attributes": line.attributes or {},
             "tags": line.tags or (),
         }
+        # Also for good: a line that is refused makes no areas.
+        self._devices.check_registration(line.app, line.device_id, line.type, **given)
+        if line.area is not None:
+            _checked_path(line.area)
         if dry_run:
-            self._devices.check_registration(line.app, line.device_id, line.type, **given)
             return Outcome(line.device_id, CREATED)
         _, credential = await self._devices.register(
-            caller, line.app, line.device_id, line.type, **given
+            caller,
+            line.app,
+            line.device_id,
+            line.type,
+            area_id=await self._area_id(caller, line),
+            **given,
         )
         return Outcome(line.device_id, CREATED, credential=credential)
+
+    async def _area_id(self, caller: Caller, line: Line) -> int | None:
+        """Return the area that a line names, 0 for none, None if it says nothing of it."""
+        if not line.area:
+            return None if line.area is None else 0
+        return (await self._areas.ensure(caller, line.area)).id
+
+
+def _checked_path(path: str) -> str | None:
+    """Return a path, None for "". Raises InvalidValueError."""
+    if not path:
+        return None
+    names_in(path)
+    return path

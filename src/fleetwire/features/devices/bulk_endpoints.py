@@ -1,18 +1,25 @@
 """HTTP: many devices at once."""
 
+from collections import Counter
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response, status
 from pydantic import BaseModel, ConfigDict, Field
 
+from fleetwire.errors import InvalidValueError
+from fleetwire.features.areas.rules import MAX_PATH_CHARS
 from fleetwire.features.devices.bulk import MAX_LINES, BulkImport, Line, Outcome
 from fleetwire.features.devices.rules import MAX_TAGS
 from fleetwire.features.devices.schemas import CredentialView
+from fleetwire.features.jobs.service import JobService
 from fleetwire.kit.http import Asks, service
 
 router = APIRouter(prefix="/api/v1/device-imports", tags=["devices"])
 
+IMPORT_JOB = "device.import"
+
 TheImport = Annotated[BulkImport, service(BulkImport)]
+TheJobs = Annotated[JobService, service(JobService)]
 
 
 class ImportLine(BaseModel):
@@ -27,6 +34,11 @@ class ImportLine(BaseModel):
     name: str | None = None
     attributes: dict[str, Any] | None = None
     tags: list[str] | None = Field(None, max_length=MAX_TAGS)
+    area: str | None = Field(
+        None,
+        max_length=MAX_PATH_CHARS,
+        description='a path, of which is made what is missing; "" takes it out of its area',
+    )
 
 
 class Portion(BaseModel):
@@ -43,6 +55,7 @@ class Portion(BaseModel):
                             "type": "blood_pressure_monitor",
                             "attributes": {"floor": 2},
                             "tags": ["ward-3"],
+                            "area": "Clinic/Floor 2",
                         }
                     ]
                 }
@@ -84,18 +97,35 @@ class Outcomes(BaseModel):
 @router.post(
     "",
     status_code=status.HTTP_201_CREATED,
-    responses={200: {"model": Outcomes, "description": "A dry run: nothing was changed"}},
+    responses={
+        200: {"model": Outcomes, "description": "A dry run: nothing was changed"},
+        404: {"description": "There is no such job"},
+    },
 )
 async def import_devices(
     body: Portion,
     caller: Asks,
     bulk: TheImport,
+    jobs: TheJobs,
     response: Response,
     dry_run: Annotated[bool, Query(description="say what would become of each line")] = False,
+    job: Annotated[
+        str | None, Query(max_length=32, description="a job that these devices are part of")
+    ] = None,
 ) -> Outcomes:
-    """Register and change devices, each line for itself. Sent again, it changes nothing more."""
+    """Register and change devices, each line for itself. Sent again, it changes nothing more.
+
+    Long lists are sent in portions; `job`, begun with `POST /api/v1/jobs`, tells how far they are.
+    """
+    if job is not None:
+        if dry_run:
+            raise InvalidValueError("A dry run is no part of a job", field="job")
+        await jobs.check(caller, job, IMPORT_JOB, len(body.devices))
     lines = [Line(**line.model_dump()) for line in body.devices]
     outcomes = await bulk.run(caller, lines, dry_run=dry_run)
     if dry_run:
         response.status_code = status.HTTP_200_OK
+    if job is not None:
+        counts = Counter(outcome.outcome for outcome in outcomes)
+        await jobs.advance(job, len(outcomes), counts)
     return Outcomes(items=[OutcomeView.of(outcome) for outcome in outcomes])

@@ -23,7 +23,7 @@ class Door(Authenticator):
     def __init__(self, devices: DeviceAuthenticator, keys: ApiKeys, people: PersonGrants) -> None:
         self._devices = devices
         self._keys = keys
-        self._key_grants = KeyGrants(keys)
+        self._key_grants = KeyGrants(keys, person_grant=people.grant_for)
         self._people = people
 
     async def authenticate(self, offer: Offer) -> Grant:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response, status
 
+from fleetwire.errors import InvalidValueError
 from fleetwire.features.devices.schemas import (
     CertificateRequest,
     Change,
@@ -16,10 +17,13 @@ from fleetwire.features.devices.schemas import (
     Registration,
 )
 from fleetwire.features.devices.service import DeviceService
+from fleetwire.kit.durations import parse_duration
 from fleetwire.kit.etags import PRECONDITIONS, IfMatch, etag
 from fleetwire.kit.http import Asks, service
 from fleetwire.kit.instants import parse
 from fleetwire.kit.services import DeviceRecord, Devices
+
+MAX_OVERLAP_S = 365 * 86_400.0
 
 router = APIRouter(prefix="/api/v1/devices", tags=["devices"])
 
@@ -29,7 +33,7 @@ TheDeviceService = Annotated[DeviceService, service(DeviceService)]
 
 def tag_of(device: DeviceRecord) -> str:
     """Return the tag of what people set of a device; what it reports does not change it."""
-    return etag(device.id, device.type, device.name, device.attributes, device.tags)
+    return etag(device.id, device.type, device.name, device.attributes, device.tags, device.area_id)
 
 
 @router.post(
@@ -47,6 +51,7 @@ async def register(body: Registration, caller: Asks, devices: TheDevices) -> Reg
         name=body.name,
         attributes=body.attributes,
         tags=body.tags,
+        area_id=body.area_id,
     )
     return RegisteredView(device=DeviceView.of(device), credential=CredentialView.of(credential))
 
@@ -101,6 +106,7 @@ async def change_device(
         type=body.type,
         attributes=body.attributes,
         tags=body.tags,
+        area_id=body.area_to_be,
         expects=lambda found: if_match.check(tag_of(found)),
     )
     response.headers["ETag"] = tag_of(device)
@@ -117,9 +123,17 @@ async def delete_device(app: str, device_id: str, caller: Asks, devices: TheDevi
 async def issue_credential(
     app: str, device_id: str, body: CredentialRequest, caller: Asks, devices: TheDevices
 ) -> CredentialView:
-    """Issue credentials beside the existing ones. The password is in this answer only."""
+    """Issue credentials beside the existing ones. The password is in this answer only.
+
+    To rotate, say an `overlap`: for so long the device may still connect with its older tokens.
+    """
     expires_at = None if body.expires_at is None else parse(body.expires_at, "expires_at")
-    credential = await devices.issue_credential(caller, app, device_id, expires_at=expires_at)
+    overlap_s = None if body.overlap is None else parse_duration(body.overlap, "overlap")
+    if overlap_s is not None and overlap_s > MAX_OVERLAP_S:
+        raise InvalidValueError("overlap must be a year at most", field="overlap")
+    credential = await devices.issue_credential(
+        caller, app, device_id, expires_at=expires_at, overlap_s=overlap_s
+    )
     return CredentialView.of(credential)
 
 

@@ -1,7 +1,7 @@
 """Groups: names for queries. Who belongs to a group is whom its query means at that moment."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -9,8 +9,9 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from fleetwire.errors import ConflictError, InvalidValueError, NotFoundError, TooManyError
+from fleetwire.features.devices.matching import condition
 from fleetwire.features.devices.query import parse
-from fleetwire.features.devices.tables import device_groups
+from fleetwire.features.devices.tables import device_groups, devices
 from fleetwire.features.paging import check_limit, decode_cursor, encode_cursor
 from fleetwire.kit import instants
 from fleetwire.kit.services import Audit, Caller, DeviceRecord, Devices, Page
@@ -42,7 +43,10 @@ _columns = tuple(device_groups.c[name] for name in Group.__struct_fields__)
 
 
 class Groups:
-    """Makes, shows, changes and removes groups. `devices` answers their queries."""
+    """Makes, shows, changes and removes groups. `devices` answers their queries.
+
+    `touched` is told of the organisation and the name of a group that means others from now on.
+    """
 
     def __init__(
         self,
@@ -50,11 +54,13 @@ class Groups:
         devices: Devices,
         audit: Audit,
         clock: Callable[[], int] = instants.now,
+        touched: Callable[[int, str], None] = lambda organization_id, name: None,
     ) -> None:
         self._db = db
         self._devices = devices
         self._audit = audit
         self._clock = clock
+        self._touched = touched
 
     async def create(self, caller: Caller, name: str, query: str, description: str = "") -> Group:
         """Store a group. Raises ConflictError if the name is taken, TooManyError at MAX_GROUPS."""
@@ -84,6 +90,7 @@ class Groups:
                 key: Any = tx.execute(insert(device_groups).values(row)).inserted_primary_key
             except IntegrityError:
                 raise ConflictError(f"There is a group {name!r} already.", field="name") from None
+            tx.after_commit(lambda: self._touched(caller.organization_id, name))
             return Group(int(key[0]), **values)
 
         group = await self._db.write(work)
@@ -132,6 +139,35 @@ class Groups:
         group = await self.get(caller, name)
         return await self._devices.list(caller, None, query=group.query, limit=limit, cursor=cursor)
 
+    async def meant(
+        self,
+        caller: Caller,
+        *,
+        group: str | None = None,
+        query: str = "",
+        app: str | None = None,
+        most: int,
+    ) -> Sequence[tuple[int, str]]:
+        """Return (key, app) of the devices that a group, or else a query, means, oldest first.
+
+        Raises NotFoundError, InvalidValueError for a fault in the query, TooManyError past `most`.
+        """
+        caller.require(READ)
+        if group is not None:
+            query = (await self.get(caller, group)).query
+        asked = (
+            select(devices.c.id, devices.c.app)
+            .where(devices.c.organization_id == caller.organization_id, condition(parse(query)))
+            .order_by(devices.c.id)
+            .limit(most + 1)
+        )
+        if app is not None:
+            asked = asked.where(devices.c.app == app)
+        rows = await self._db.read(lambda connection: connection.execute(asked).all())
+        if len(rows) > most:
+            raise TooManyError(f"More than {most} devices are meant, which is the most.")
+        return [(row.id, row.app) for row in rows]
+
     async def update(
         self,
         caller: Caller,
@@ -156,6 +192,7 @@ class Groups:
             expects(group)
             values = changes | {"updated_at": self._clock()}
             tx.execute(update(device_groups).where(device_groups.c.id == group.id).values(values))
+            tx.after_commit(lambda: self._touched(caller.organization_id, name))
             return msgspec.structs.replace(group, **values)
 
         group = await self._db.write(work)
@@ -170,6 +207,7 @@ class Groups:
         def work(tx: Transaction) -> None:
             group = _find(tx.connection, caller, name)
             tx.execute(delete(device_groups).where(device_groups.c.id == group.id))
+            tx.after_commit(lambda: self._touched(caller.organization_id, name))
 
         await self._db.write(work)
         await self._audit.record(caller, "group.deleted", f"group:{name}")

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, and_, exists, not_, or_
 
+from fleetwire.features.areas.repository import stands_within
+from fleetwire.features.areas.rules import is_within
 from fleetwire.features.devices.facts import facts_of
 from fleetwire.features.devices.query import All, Node, Not, Term
 from fleetwire.features.devices.tables import device_facts, device_tags, devices
@@ -40,6 +42,8 @@ def matches(node: Node, device: DeviceRecord) -> bool:
 def _condition_of(term: Term) -> ColumnElement[bool]:
     if term.field == "tag":
         return exists().where(device_tags.c.device == devices.c.id, device_tags.c.tag == term.text)
+    if term.field == "area":
+        return stands_within(devices.c.id, term.text)
     if term.field == "connected":
         return devices.c.connected.is_(term.text == "true")
     if term.field != "attr":
@@ -58,6 +62,8 @@ def _condition_of(term: Term) -> ColumnElement[bool]:
 def _holds(term: Term, device: DeviceRecord) -> bool:
     if term.field == "tag":
         return term.text in device.tags
+    if term.field == "area":
+        return device.area is not None and is_within(device.area, term.text)
     if term.field == "connected":
         return device.connected is (term.text == "true")
     if term.field != "attr":

@@ -293,6 +293,7 @@ class Presence(ClientObserver):
                     for change in last.values()
                 ],
             )
+            tx.after_commit(lambda: self._touch(last))
         if seen:
             rows = [{"device": device, "seen_at": at} for device, at in seen.items()]
             tx.execute(_seen, rows)
@@ -311,6 +312,10 @@ class Presence(ClientObserver):
             }
             events.append(Event(EVENTS[change.aspect][0 if change.holds else 1], device, body))
         self._events.record(tx, events, received_at=self._clock())
+
+    def _touch(self, device_ids: Iterable[int]) -> None:
+        for id in device_ids:
+            self._registry.touch(id, "connected")
 
     def _is_online(self, change: Change) -> bool:
         return change.holds if change.aspect == CONNECTED else self.is_connected(change.device)

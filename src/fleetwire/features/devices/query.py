@@ -3,13 +3,15 @@
     any     = all { "or" all }
     all     = one { "and" one }
     one     = "not" one | "(" any ")" | term
-    term    = ("tag" | "type" | "app" | "status" | "connected") (":" | "=") value
+    term    = ("tag" | "type" | "app" | "status" | "connected" | "area") (":" | "=") value
             | "attr." name ("=" | "!=" | "<" | "<=" | ">" | ">=") value
     value   = word | '"' text '"'
 
 A value that is not quoted and reads as a number is compared as a number, also with an attribute
 that is text and reads as one; everything else is compared as text, capitals and all. `<` and its
 kin want a number. `!=` is the opposite of `=`: devices without the attribute are among them.
+
+`area:"Clinic/Floor 2"` means the devices of that area and of all below it.
 """
 
 import re
@@ -17,6 +19,7 @@ from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from fleetwire.errors import InvalidValueError
+from fleetwire.features.areas.rules import MAX_PATH_CHARS
 from fleetwire.features.devices.facts import MAX_TEXT_CHARS, number_in
 from fleetwire.features.devices.rules import is_attribute_name
 
@@ -24,7 +27,7 @@ MAX_QUERY_CHARS: Final = 1000
 MAX_TERMS: Final = 50  # each may be a subquery
 MAX_DEPTH: Final = 20  # of brackets and `not`: a bound for the recursion
 
-FIELDS: Final = ("tag", "type", "app", "status", "connected")
+FIELDS: Final = ("tag", "type", "app", "status", "connected", "area")
 ATTRIBUTE: Final = "attr."
 ORDER: Final = ("<", "<=", ">", ">=")
 
@@ -161,7 +164,7 @@ class _Parser:
         if sign.kind != "sign" or sign.text not in (":", "="):
             self._refuse(f'":" is missing after {key.text!r}', sign)
         place = self._peek()
-        text, _ = self._value()
+        text, _ = self._value(MAX_PATH_CHARS if key.text == "area" else MAX_TEXT_CHARS)
         if key.text == "connected" and text not in ("true", "false"):
             self._refuse("connected is true or false", place)
         return Term(key.text, "=", text)
@@ -179,17 +182,15 @@ class _Parser:
             self._refuse(f"{sign.text} wants a number", place)
         return Term("attr", "=" if sign.text == ":" else sign.text, text, number, name)
 
-    def _value(self) -> tuple[str, float | None]:
+    def _value(self, max_chars: int = MAX_TEXT_CHARS) -> tuple[str, float | None]:
         token = self._take()
         if token.kind not in ("word", "quoted"):
             self._refuse("a value is missing here", token)
         text = token.text
         if token.kind == "quoted":
             text = re.sub(r"\\(.)", r"\1", text[1:-1])
-        if len(text) > MAX_TEXT_CHARS or not text.isprintable():
-            self._refuse(
-                f"a value must be printable text of at most {MAX_TEXT_CHARS} characters", token
-            )
+        if len(text) > max_chars or not text.isprintable():
+            self._refuse(f"a value must be printable text of at most {max_chars} characters", token)
         return text, number_in(text) if token.kind == "word" else None
 
     def _peek(self) -> _Token:

@@ -4,7 +4,7 @@ Messages and CONNECTs are decided from here without a question to the database. 
 and kept right by the service, after each commit, on the event loop.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from fleetwire.kit.device import Device
 from fleetwire.protocol.scram import Verifier
@@ -14,7 +14,7 @@ class KnownCredential:
     """A credential as CONNECT needs it. `expires_at` and `revoked_at` 0 = never.
 
     `verifier` is what SCRAM checks the token with, None if there is none; `fingerprint` is that of
-    a client certificate, "" for a token.
+    a client certificate, "" for a token. `used_at` is when somebody last connected with it.
     """
 
     __slots__ = (
@@ -24,6 +24,7 @@ class KnownCredential:
         "id",
         "revoked_at",
         "token_hash",
+        "used_at",
         "verifier",
     )
 
@@ -37,6 +38,7 @@ class KnownCredential:
         *,
         verifier: Verifier | None = None,
         fingerprint: str = "",
+        used_at: int = 0,
     ) -> None:
         self.id = id
         self.device = device
@@ -45,6 +47,7 @@ class KnownCredential:
         self.revoked_at = revoked_at
         self.verifier = verifier
         self.fingerprint = fingerprint
+        self.used_at = used_at
 
 
 class Registry:
@@ -57,6 +60,9 @@ class Registry:
         self._by_hash: dict[str, KnownCredential] = {}
         self._by_fingerprint: dict[str, KnownCredential] = {}
         self._credentials: dict[int, dict[int, KnownCredential]] = {}  # by device, by credential
+        # Called with the key of a device that was added, changed or removed, after the commit, and
+        # what of it changed, in the words of queries: "connected", "status", "" = anything.
+        self.watchers: list[Callable[[int, str], None]] = []
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -90,6 +96,10 @@ class Registry:
         """Return a device's credentials, oldest first, also if expired or revoked."""
         return list(self._credentials.get(device.id, {}).values())
 
+    def credential_of(self, device_id: int, credential_id: int) -> KnownCredential | None:
+        """Return a credential by our keys of the device and of itself."""
+        return self._credentials.get(device_id, {}).get(credential_id)
+
     def has_others(self, organization_id: int) -> bool:
         """Say whether any device, of whichever app, belongs to another organisation."""
         return self._by_organization.get(organization_id, 0) != len(self._by_id)
@@ -107,6 +117,12 @@ class Registry:
             here = self._by_organization.get(organization_id, 0)
             self._by_organization[organization_id] = here + 1
         self._by_id[device.id] = device
+        self.touch(device.id)
+
+    def touch(self, id: int, field: str = "") -> None:
+        """Tell who watches that what is stored of a device has changed; "" = any of it."""
+        for watcher in self.watchers:
+            watcher(id, field)
 
     def add_credential(self, credential: KnownCredential) -> None:
         """Add a credential that was stored."""
@@ -130,3 +146,4 @@ class Registry:
             self._by_hash.pop(credential.token_hash, None)
             if self._by_fingerprint.get(credential.fingerprint) is credential:
                 del self._by_fingerprint[credential.fingerprint]
+        self.touch(device.id)

@@ -1,10 +1,17 @@
 """Devices and credentials as rows."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, or_, select, update
 
+from fleetwire.errors import InvalidValueError, NotFoundError
+from fleetwire.features.areas.repository import (
+    areas_of,
+    find_area,
+    put_device,
+    stands_within,
+)
 from fleetwire.features.devices.facts import facts_of
 from fleetwire.features.devices.tables import (
     credential_certificates,
@@ -14,9 +21,12 @@ from fleetwire.features.devices.tables import (
     device_tags,
     devices,
 )
+from fleetwire.kit.areas import Area
 from fleetwire.kit.services import CredentialRecord, DeviceRecord
 from fleetwire.protocol.scram import Verifier
 from fleetwire.store.database import Transaction
+
+CHUNK = 500  # keys in one SELECT
 
 _columns = (
     devices.c.id,
@@ -60,6 +70,7 @@ def insert_device(
     status: str,
     at: int,
     tags: tuple[str, ...] = (),
+    area: Area | None = None,
 ) -> DeviceRecord:
     """Store a device. Raises IntegrityError if its name is taken."""
     row = {
@@ -78,6 +89,8 @@ def insert_device(
     id = _key(tx.execute(insert(devices).values(row)).inserted_primary_key)
     set_facts(tx, id, attributes)
     set_tags(tx, id, tags)
+    if area is not None:
+        put_device(tx, id, area.id)
     return DeviceRecord(
         id=id,
         organization_id=organization_id,
@@ -95,6 +108,8 @@ def insert_device(
         created_at=at,
         updated_at=at,
         tags=tags,
+        area_id=None if area is None else area.id,
+        area=None if area is None else area.path,
     )
 
 
@@ -125,10 +140,14 @@ def list_devices(
     attributes: dict[str, str],
     search: str | None,
     meant: ColumnElement[bool] | None = None,
+    area_id: int | None = None,
     after_id: int,
     limit: int,
 ) -> list[DeviceRecord]:
-    """Return devices after this key, in the order they were registered."""
+    """Return devices after this key, in the order they were registered.
+
+    Raises NotFoundError if the organisation has no such area.
+    """
     query = select(*_columns).where(
         devices.c.organization_id == organization_id, devices.c.id > after_id
     )
@@ -136,6 +155,11 @@ def list_devices(
         query = query.where(devices.c.app == app)
     if meant is not None:
         query = query.where(meant)
+    if area_id is not None:
+        area = find_area(connection, organization_id, area_id)
+        if area is None:
+            raise NotFoundError(f"There is no area {area_id}.", field="area_id")
+        query = query.where(stands_within(devices.c.id, area.path))
     for name, value in attributes.items():
         query = query.where(devices.c.attributes[name].as_string() == value)
     if search:
@@ -150,6 +174,42 @@ def list_devices(
     return _records(connection, rows)
 
 
+def count_devices(
+    connection: Connection,
+    *,
+    organization_id: int,
+    app: str | None,
+    meant: ColumnElement[bool] | None,
+) -> int:
+    """Return how many devices an organisation has of this app (None = any) that are meant."""
+    query = select(func.count()).where(devices.c.organization_id == organization_id)
+    if app is not None:
+        query = query.where(devices.c.app == app)
+    if meant is not None:
+        query = query.where(meant)
+    return connection.scalar(query) or 0
+
+
+def count_of_type(connection: Connection, organization_id: int, type: str) -> int:
+    """Return how many of an organisation's devices are of this type."""
+    query = select(func.count()).where(
+        devices.c.organization_id == organization_id, devices.c.type == type
+    )
+    return connection.scalar(query) or 0
+
+
+def statuses_of(connection: Connection, ids: Iterable[int]) -> dict[int, str]:
+    """Return the stored status of each of these devices."""
+    found: dict[int, str] = {}
+    keys = list(ids)
+    for start in range(0, len(keys), CHUNK):
+        query = select(devices.c.id, devices.c.status).where(
+            devices.c.id.in_(keys[start : start + CHUNK])
+        )
+        found |= {row.id: row.status for row in connection.execute(query)}
+    return found
+
+
 def update_device(tx: Transaction, id: int, changes: dict[str, Any]) -> None:
     """Change columns of a device."""
     tx.execute(update(devices).where(devices.c.id == id).values(changes))
@@ -160,6 +220,26 @@ def set_tags(tx: Transaction, id: int, tags: tuple[str, ...]) -> None:
     tx.execute(delete(device_tags).where(device_tags.c.device == id))
     if tags:
         tx.execute(insert(device_tags), [{"device": id, "tag": tag} for tag in tags])
+
+
+def set_area(tx: Transaction, id: int, organization_id: int, area_id: int) -> Area | None:
+    """Let a device stand in an area of its organisation, 0 = in none; return the area.
+
+    Raises InvalidValueError if there is no such area.
+    """
+    area = area_to_stand_in(tx, organization_id, area_id)
+    put_device(tx, id, None if area is None else area.id)
+    return area
+
+
+def area_to_stand_in(tx: Transaction, organization_id: int, area_id: int | None) -> Area | None:
+    """Return an organisation's area, None for 0 and None. Raises InvalidValueError."""
+    if not area_id:
+        return None
+    area = find_area(tx.connection, organization_id, area_id)
+    if area is None:
+        raise InvalidValueError(f"There is no area {area_id}.", field="area_id")
+    return area
 
 
 def set_facts(tx: Transaction, id: int, attributes: dict[str, Any]) -> None:
@@ -177,6 +257,7 @@ def delete_device(tx: Transaction, id: int) -> bool:
     """Remove a device and its credentials; False if it is not there."""
     set_tags(tx, id, ())
     set_facts(tx, id, {})
+    put_device(tx, id, None)
     tx.execute(delete(device_credentials).where(device_credentials.c.device == id))
     return tx.execute(delete(devices).where(devices.c.id == id)).rowcount == 1
 
@@ -258,6 +339,23 @@ def count_usable_credentials(tx: Transaction, device: int, at: int) -> int:
     )
 
 
+def end_tokens(tx: Transaction, device: int, ends_at: int, now: int) -> list[int]:
+    """Let a device's usable tokens expire then; return the keys of those that lived longer."""
+    expires_at = device_credentials.c.expires_at
+    certificates = select(credential_certificates.c.credential)
+    query = select(device_credentials.c.id).where(
+        device_credentials.c.device == device,
+        *_usable(now),
+        or_(expires_at.is_(None), expires_at > ends_at),
+        device_credentials.c.id.not_in(certificates),
+    )
+    ids = list(tx.connection.scalars(query))
+    if ids:
+        change = update(device_credentials).where(device_credentials.c.id.in_(ids))
+        tx.execute(change.values(expires_at=ends_at))
+    return ids
+
+
 def list_credentials(connection: Connection, device: int) -> list[CredentialRecord]:
     """Return a device's credentials, oldest first."""
     rows = connection.execute(
@@ -281,6 +379,7 @@ def all_credentials(connection: Connection) -> Sequence[Any]:
             device_credentials.c.token_hash,
             device_credentials.c.expires_at,
             device_credentials.c.revoked_at,
+            device_credentials.c.last_used_at,
             credential_certificates.c.fingerprint,
             credential_verifiers.c.salt,
             credential_verifiers.c.iterations,
@@ -322,10 +421,12 @@ def _records(connection: Connection, rows: Sequence[Any]) -> list[DeviceRecord]:
     query = select(device_tags.c.device, device_tags.c.tag).where(device_tags.c.device.in_(tags))
     for device, tag in connection.execute(query):
         tags[device].append(tag)
-    return [_record(row, tags[row.id]) for row in rows]
+    areas = areas_of(connection, tags)
+    return [_record(row, tags[row.id], areas.get(row.id, (None, None))) for row in rows]
 
 
-def _record(row: Any, tags: list[str]) -> DeviceRecord:
+def _record(row: Any, tags: list[str], area: tuple[int | None, str | None]) -> DeviceRecord:
     record = DeviceRecord(*row)
+    record.area_id, record.area = area
     record.tags = tuple(sorted(tags))  # here: databases have orders of their own for letters
     return record

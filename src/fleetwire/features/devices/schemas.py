@@ -13,6 +13,8 @@ from fleetwire.features.devices.rules import (
 from fleetwire.kit.instants import iso
 from fleetwire.kit.services import Credential, CredentialRecord, DeviceRecord
 
+MAX_KEY = 2**63 - 1  # of a row: what the databases take
+
 _DEVICE = {
     "app": "medical",
     "device_id": "bp-1",
@@ -20,6 +22,8 @@ _DEVICE = {
     "name": "Ward 3, bed 12",
     "attributes": {"patient_id": "p-17"},
     "tags": ["cold", "ward-3"],
+    "area_id": 3,
+    "area": "Clinic/Ward 3",
     "status": "online",
     "reported": {"battery": 85},
     "presence": {
@@ -51,6 +55,7 @@ class Registration(BaseModel):
     name: str | None = Field(None, max_length=MAX_NAME_CHARS)
     attributes: dict[str, Any] = {}
     tags: list[str] = Field([], max_length=MAX_TAGS)
+    area_id: int | None = Field(None, ge=1, le=MAX_KEY)
 
 
 class Change(BaseModel):
@@ -62,6 +67,14 @@ class Change(BaseModel):
     name: str | None = Field(None, min_length=1, max_length=MAX_NAME_CHARS)
     attributes: dict[str, Any] | None = None
     tags: list[str] | None = Field(None, max_length=MAX_TAGS, description="all of them")
+    area_id: int | None = Field(
+        None, ge=1, le=MAX_KEY, description="where it stands; null takes it out of its area"
+    )
+
+    @property
+    def area_to_be(self) -> int | None:
+        """The area's key, 0 for none, None if nothing was said of it."""
+        return (self.area_id or 0) if "area_id" in self.model_fields_set else None
 
 
 class Presence(BaseModel):
@@ -84,6 +97,8 @@ class DeviceView(BaseModel):
     name: str | None
     attributes: dict[str, Any]
     tags: list[str]
+    area_id: int | None
+    area: str | None = Field(description="the path of its area")
     status: str
     reported: dict[str, Any]
     presence: Presence
@@ -100,6 +115,8 @@ class DeviceView(BaseModel):
             name=device.name,
             attributes=device.attributes,
             tags=list(device.tags),
+            area_id=device.area_id,
+            area=device.area,
             status=device.status,
             reported=device.reported,
             presence=Presence(
@@ -153,9 +170,12 @@ class RegisteredView(BaseModel):
 class CredentialRequest(BaseModel):
     """Credentials to be issued."""
 
-    model_config = _examples({"expires_at": "2027-01-01T00:00:00Z"})
+    model_config = _examples({"expires_at": "2027-01-01T00:00:00Z", "overlap": "24h"})
 
     expires_at: str | None = Field(None, description="ISO 8601 or epoch; none = never")
+    overlap: str | None = Field(
+        None, max_length=32, description="the older tokens end after this time; none = they stay"
+    )
 
 
 class CertificateRequest(BaseModel):

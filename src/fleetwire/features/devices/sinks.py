@@ -1,7 +1,7 @@
 """ReportSink: what devices say of themselves becomes their rows."""
 
 import json
-from collections.abc import Sequence as SequenceOf
+from collections.abc import Callable, Sequence as SequenceOf
 from typing import Any
 
 from sqlalchemy import bindparam, select, update
@@ -34,6 +34,10 @@ class ReportSink(Sink):
     in its event.
     """
 
+    def __init__(self, touch: Callable[[int, str], None] = lambda device, field: None) -> None:
+        """`touch` is told which devices have another status, after the commit."""
+        self._touch = touch
+
     def write(
         self, tx: Transaction, items: SequenceOf[tuple[Effect, Accepted]], sequence: Sequence
     ) -> list[tuple[Event, Accepted]]:
@@ -51,13 +55,15 @@ class ReportSink(Sink):
                 own.pop(name, None)  # the field sent last stands last
                 own[name] = value
         rows = []
+        changed: list[int] = []
         ids = list(fields)
         for start in range(0, len(ids), CHUNK):
             stored = tx.execute(
                 select(devices.c.id, devices.c.status, devices.c.reported).where(
                     devices.c.id.in_(ids[start : start + CHUNK])
                 )
-            )
+            ).all()
+            changed += [row.id for row in stored if statuses.get(row.id, row.status) != row.status]
             rows += [
                 {
                     "device": row.id,
@@ -69,7 +75,13 @@ class ReportSink(Sink):
             ]
         if rows:
             tx.execute(_update, rows)
+        if changed:
+            tx.after_commit(lambda: self._tell(changed))
         return []
+
+    def _tell(self, changed: list[int]) -> None:
+        for id in changed:
+            self._touch(id, "status")
 
 
 def _merged(stored: dict[str, Any], sent: dict[str, Any]) -> dict[str, Any]:

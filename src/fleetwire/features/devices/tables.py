@@ -118,6 +118,20 @@ credential_certificates = Table(
     Column("fingerprint", String(64), nullable=False, index=True),
 )
 
+# Credentials of which it was told that they end soon, so that it is told once.
+credential_warnings = Table(
+    "credential_warnings",
+    metadata,
+    Column(
+        "credential",
+        BigKey,
+        ForeignKey("device_credentials.id", ondelete="CASCADE"),
+        primary_key=True,
+        autoincrement=False,
+    ),
+    Column("told_at", Instant, nullable=False),
+)
+
 device_events = Table(
     "device_events",
     metadata,

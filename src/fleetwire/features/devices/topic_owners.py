@@ -33,8 +33,7 @@ def _device_templates(apps: Mapping[str, App]) -> list[tuple[str, Template]]:
     for name, app in apps.items():
         texts = [*app.publishes, *app.subscribes]
         texts += [subscription.template for subscription in app.subscriptions]
-        if app.command_topic is not None:
-            texts.append(app.command_topic)
+        texts += app.command_topics
         for text in texts:
             template = Template(text)
             if "device_id" in template.names:
