@@ -10,11 +10,40 @@ from fleetwire.errors import (
     TooManyError,
     UnauthenticatedError,
 )
-from fleetwire.kit.app import App, Listener, Payload, Raw, Subscription
+from fleetwire.kit.app import App, ErrorForm, Listener, Payload, Raw, Subscription, Timer
+from fleetwire.kit.areas import Area, Areas
 from fleetwire.kit.device import Device
-from fleetwire.kit.effects import Alarm, Answer, Effect, Event, Reading, Report, Value
-from fleetwire.kit.http import Asks, Gate, reads, service, who_asks
+from fleetwire.kit.effects import (
+    Alarm,
+    Answer,
+    Effect,
+    Event,
+    Reading,
+    Report,
+    SendCommand,
+    Value,
+)
+from fleetwire.kit.following import follow, refuse
+from fleetwire.kit.http import (
+    Asks,
+    AsksOrDevelops,
+    Gate,
+    Visitor,
+    Visits,
+    is_at_workbench,
+    open_to_all,
+    reads,
+    service,
+    who_asks,
+    who_develops,
+    who_visits,
+)
+from fleetwire.kit.intake import Intake, Outcome
+from fleetwire.kit.jobs import Job, Jobs
+from fleetwire.kit.machines import MachineLogin, Machines
 from fleetwire.kit.message import Incoming, NotAcceptedError
+from fleetwire.kit.mode import Mode
+from fleetwire.kit.people import People, Person, RoleNames, SignedIn, remote_of
 from fleetwire.kit.services import (
     Audit,
     Bucket,
@@ -38,19 +67,36 @@ from fleetwire.kit.services import (
     StoredReading,
     Telemetry,
 )
+from fleetwire.kit.store import Effects, Result, Store
+from fleetwire.kit.tables import BigKey, Instant, new_metadata
+from fleetwire.kit.transaction import Transaction
+from fleetwire.kit.types import (
+    CommandType,
+    DeviceType,
+    DeviceTypeRecord,
+    DeviceTypes,
+    Metric,
+    MetricRange,
+    Parameter,
+)
 
 __all__ = [
     "Alarm",
     "Answer",
     "App",
+    "Area",
+    "Areas",
     "Asks",
+    "AsksOrDevelops",
     "Audit",
+    "BigKey",
     "Bucket",
     "Caller",
     "CommandBatch",
     "CommandBatches",
     "CommandEvent",
     "CommandRecord",
+    "CommandType",
     "Commands",
     "Component",
     "ConflictError",
@@ -58,35 +104,70 @@ __all__ = [
     "CredentialRecord",
     "Device",
     "DeviceRecord",
+    "DeviceType",
+    "DeviceTypeRecord",
+    "DeviceTypes",
     "Devices",
     "DomainError",
     "Effect",
+    "Effects",
+    "ErrorForm",
     "Event",
     "ForbiddenError",
     "Gate",
     "Health",
     "Incoming",
+    "Instant",
+    "Intake",
     "InvalidValueError",
+    "Job",
+    "Jobs",
     "Listener",
     "LiveEvent",
+    "MachineLogin",
+    "Machines",
     "Messages",
+    "Metric",
+    "MetricRange",
+    "Mode",
     "NotAcceptedError",
     "NotFoundError",
+    "Outcome",
     "Page",
+    "Parameter",
     "Payload",
+    "People",
+    "Person",
     "Raw",
     "Reading",
     "Realtime",
     "RecentMessage",
     "Report",
+    "Result",
+    "RoleNames",
+    "SendCommand",
     "SettingsError",
+    "SignedIn",
+    "Store",
     "StoredReading",
     "Subscription",
     "Telemetry",
+    "Timer",
     "TooManyError",
+    "Transaction",
     "UnauthenticatedError",
     "Value",
+    "Visitor",
+    "Visits",
+    "follow",
+    "is_at_workbench",
+    "new_metadata",
+    "open_to_all",
     "reads",
+    "refuse",
+    "remote_of",
     "service",
     "who_asks",
+    "who_develops",
+    "who_visits",
 ]

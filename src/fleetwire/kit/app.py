@@ -7,8 +7,9 @@ from typing import Any, TypeVar
 import msgspec
 from fastapi import APIRouter
 
-from fleetwire.errors import InvalidValueError, SettingsError
+from fleetwire.errors import DomainError, InvalidValueError, SettingsError
 from fleetwire.kit.answers import answer_of
+from fleetwire.kit.types import DeviceType
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -31,13 +32,36 @@ class Subscription:
 
 
 @dataclass(frozen=True)
+class Timer:
+    """A function that is called again and again, so many seconds after it has last ended."""
+
+    function: Callable[..., Any]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ErrorForm:
+    """How an app says errors instead of as problems (RFC 9457).
+
+    `of` returns the HTTP status and what is sent as JSON; `schema` describes that in OpenAPI.
+    """
+
+    of: Callable[[DomainError], tuple[int, dict[str, Any]]]
+    schema: dict[str, Any] = field(default_factory=lambda: {"type": "object"})
+
+
+@dataclass(frozen=True)
 class Listener:
-    """Where an app's HTTP routes are served: `port` is the default, a setting can move it."""
+    """Where an app's HTTP routes are served: `port` is the default, a setting can move it.
+
+    Each route is there under each of the prefixes; the first is the one in the OpenAPI document.
+    """
 
     port: int
     title: str
     description: str = ""
     version: str = "1.0.0"
+    prefixes: tuple[str, ...] = ("",)
 
 
 def flat_command(name: str, parameters: dict[str, Any]) -> bytes:
@@ -58,7 +82,8 @@ class App:
     """An app: handlers on topics, HTTP routes, what its devices may do, its tables and views.
 
     `publishes` and `subscribes` are the topic templates that a device's own credential is granted,
-    with `{device_id}` filled from the credential. `command_topic` is where its commands go,
+    with `{device_id}` filled from the credential. `command_topic` is where its commands go
+    (`command_topics`, if the same bytes go to several: delivered is what was acknowledged on any),
     `response_topic` where its devices answer them (see `kit.answers`); an app whose devices answer
     elsewhere says `answers_commands` and returns an Answer from its own handler.
     `migrations` is a folder of Alembic revisions beside the app's package, `module:folder`.
@@ -69,6 +94,7 @@ class App:
     publishes: list[str] = field(default_factory=list)
     subscribes: list[str] = field(default_factory=list)
     command_topic: str | None = None
+    command_topics: list[str] = field(default_factory=list)
     response_topic: str | None = None
     # Where a command, a JSON object, says its id, for devices that cannot read Correlation Data.
     command_id_field: str | None = None
@@ -79,14 +105,27 @@ class App:
     # A message that stored readings is told under this name, with its own fields. It is not stored
     # once more for that: a realtime reader that resumes gets it back from its readings.
     readings_event: str | None = None
+    # What its devices are; see kit.types. The platform compares readings with the ranges of their
+    # types, unless the app's handlers do that themselves, as `flags_readings` says.
+    types: list[DeviceType] = field(default_factory=list)
+    flags_readings: bool = False
     readings_topic: str | None = None
     subscriptions: list[Subscription] = field(default_factory=list)
     listeners_to: list[tuple[str, Callable[..., Any]]] = field(default_factory=list)
     routers: list[APIRouter] = field(default_factory=list)
+    debug_routers: list[APIRouter] = field(default_factory=list)  # served in development only
+    error_form: ErrorForm | None = None
+    timers: list[Timer] = field(default_factory=list)
+    starts: list[Callable[..., Any]] = field(default_factory=list)
+    demos: list[Callable[..., Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier() or self.name != self.name.lower():
             raise SettingsError(f"App name {self.name!r} must be a lower-case identifier")
+        if self.command_topics and self.command_topic is None:
+            self.command_topic = self.command_topics[0]
+        elif self.command_topic is not None and self.command_topic not in self.command_topics:
+            self.command_topics = [self.command_topic, *self.command_topics]
         if self.response_topic is not None:
             self.answers_commands = True
             if self.response_topic not in self.publishes:
@@ -103,14 +142,49 @@ class App:
         return register
 
     def on(self, event_name: str) -> Callable[[F], F]:
-        """Call the decorated function with each committed event of this name, after the commit."""
+        """Call the decorated function with each event of this name, after its commit.
 
-        def register(handler: F) -> F:
-            self.listeners_to.append((event_name, handler))
-            return handler
+        The function takes the `LiveEvent` and services, by type; it may be async. Names are those
+        that the app's devices cause: `device.connected`, `device.disconnected`, `command.delivered`
+        and the app's own; `command.*` is all that begin so. Events of one device come in order, one
+        after the other. A function that fails has had its event: it is logged, and not called again
+        with it. What must happen for certain is done by a timer that looks at the app's tables.
+        """
+        return _adding(self.listeners_to, lambda function: (event_name, function))
 
-        return register
+    def every(self, seconds: float) -> Callable[[F], F]:
+        """Call the decorated async function so many seconds after the start, and after its end.
 
-    def include(self, router: APIRouter) -> None:
+        It is given services by type, is never called twice at a time, and goes on after a failure,
+        which is logged once until it has succeeded again.
+        """
+        if not seconds > 0:
+            raise SettingsError(f"App {self.name!r}: a timer needs more than 0 seconds.")
+        return _adding(self.timers, lambda function: Timer(function, seconds))
+
+    def on_start(self, function: F) -> F:
+        """Call the decorated async function before anybody is served; services come by type.
+
+        If it fails, the house does not start.
+        """
+        return _adding(self.starts, lambda each: each)(function)
+
+    def demo(self, function: F) -> F:
+        """Call the decorated async function when the house is started with `--demo`.
+
+        Once for a data folder, after `on_start`; again if it was cut off, so it looks before it
+        makes. A parameter of the type Caller is the house within the first organisation.
+        """
+        return _adding(self.demos, lambda each: each)(function)
+
+    def include(self, router: APIRouter, *, only_in_development: bool = False) -> None:
         """Serve these HTTP and WebSocket routes on the app's listener."""
-        self.routers.append(router)
+        (self.debug_routers if only_in_development else self.routers).append(router)
+
+
+def _adding(to: list[Any], item: Callable[[Any], Any]) -> Callable[[F], F]:
+    def register(function: F) -> F:
+        to.append(item(function))
+        return function
+
+    return register

@@ -4,6 +4,8 @@ A handler returns effects; the road stores all effects of a batch in one transac
 acknowledges, publishes and pushes. Instants are microseconds since 1970-01-01 UTC.
 """
 
+import secrets
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
@@ -82,3 +84,36 @@ class Answer(Effect):
     reason: str | None = None
     result: Any = None
     state: str = ""
+
+
+class SendCommand(Effect):
+    """A command to a device: stored with what caused it, published after that is committed.
+
+    It survives a kill at any moment. The terms are those of `Commands.send`: it is not delivered
+    later than `expires_in_s` seconds, of a `lane` one command is under way at a time, and `retry`
+    None means that it is sent again where it is unknown whether the device has it, unless it has an
+    idempotency key. `payload` None = as the app's `command_payload` makes it.
+
+    `id` is the command's, known before it is stored, for the app's own rows. With an idempotency
+    key it follows from device and key: the same command again is the same id, and is sent once.
+    """
+
+    device: Device
+    name: str
+    parameters: dict[str, Any] = {}
+    expires_in_s: float = 60.0
+    idempotency_key: str | None = None
+    lane: str | None = None
+    retry: bool | None = None
+    payload: bytes | None = None
+    requested_by: str = "system"
+    id: str = ""
+
+    def __post_init__(self) -> None:
+        if self.id:
+            return
+        if self.idempotency_key is None:
+            self.id = secrets.token_hex(16)
+        else:
+            said = f"{self.device.id}/{self.idempotency_key}".encode()
+            self.id = blake2b(said, digest_size=16).hexdigest()

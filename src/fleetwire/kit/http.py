@@ -1,11 +1,18 @@
 """How an app's HTTP and WebSocket routes learn who asks, and reach the services.
 
-@router.get("/devices/{device_id}")
-async def read(device_id: str, caller: Asks, devices: Annotated[Devices, service(Devices)]): ...
+    @router.get("/devices/{device_id}")
+    async def read(device_id: str, caller: Asks, devices: Annotated[Devices, service(Devices)]): ...
+
+Every route asks for credentials but those that say they are open:
+
+    @router.get("/products", dependencies=[open_to_all(per_minute=120)])
+    async def products(visitor: Visitor, ...): ...
 """
 
 import re
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
+from ipaddress import ip_address
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends
@@ -13,9 +20,14 @@ from fastapi.openapi.models import HTTPBearer
 from fastapi.requests import HTTPConnection
 from fastapi.security.base import SecurityBase
 
-from fleetwire.kit.services import Audit, Caller
+from fleetwire.kit.audit import Audit
+from fleetwire.kit.caller import Caller
+from fleetwire.kit.mode import Mode
+from fleetwire.kit.people import remote_of
 
 _PLACE = re.compile(r"\{(\w+)\}")
+# Headers by which a proxy tells that the request was somebody else's.
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 
 T = TypeVar("T")
 
@@ -32,6 +44,18 @@ class Gate(ABC):
 
         Raises UnauthenticatedError.
         """
+
+
+class Visits(ABC):
+    """Counts who uses open routes. The web layer puts one at `app.state.visits`."""
+
+    @abstractmethod
+    def enter(self, remote: str, what: str, per_minute: int) -> None:
+        """Count a call from an address. Raises TooManyError, with `retry_after_s`."""
+
+    @abstractmethod
+    def stay(self, remote: str, what: str, most: int) -> AbstractContextManager[None]:
+        """Count an address for as long as it stays. Raises TooManyError if `most` are there."""
 
 
 class _Bearer(SecurityBase):
@@ -53,7 +77,56 @@ async def who_asks(
     return await gate.caller(connection)
 
 
+async def who_visits(connection: HTTPConnection) -> Caller:
+    """Return the caller of an open route: who he shows that he is, or nobody we know.
+
+    Raises UnauthenticatedError if what he shows is wrong.
+    """
+    if _shows_credentials(connection):
+        return await who_asks(connection)
+    return Caller.anonymous(remote_of(connection))
+
+
+async def who_develops(connection: HTTPConnection) -> Caller:
+    """Return the signed-in caller; in development, from this machine, the house for nobody.
+
+    The house then is that of the first organisation. A request that came through a proxy is not
+    from this machine, whatever its address. Raises UnauthenticatedError.
+    """
+    if _shows_credentials(connection) or not is_at_workbench(connection):
+        return await who_asks(connection)
+    mode: Mode = connection.app.state.services[Mode]
+    return Caller.system(mode.organization_id)
+
+
 Asks = Annotated[Caller, Depends(who_asks)]
+Visitor = Annotated[Caller, Depends(who_visits)]
+AsksOrDevelops = Annotated[Caller, Depends(who_develops)]
+
+
+def open_to_all(per_minute: int = 60) -> Any:
+    """Return a dependency for a route that is open, so many times a minute from each address.
+
+    Bursts of as many are let through. More is TooManyError (429) with Retry-After.
+    """
+
+    async def enter(connection: HTTPConnection) -> None:
+        visits: Visits = connection.app.state.visits
+        visits.enter(remote_of(connection), route_of(connection), per_minute)
+
+    return Depends(enter)
+
+
+def is_at_workbench(connection: HTTPConnection) -> bool:
+    """Say whether the house is in development and the request comes from its own machine."""
+    mode: Mode | None = connection.app.state.services.get(Mode)
+    if mode is None or not mode.is_development:
+        return False
+    try:
+        is_local = ip_address(remote_of(connection)).is_loopback
+    except ValueError:
+        return False
+    return is_local and not any(name in connection.headers for name in _FORWARDED)
 
 
 def reads(action: str, subject: str = "") -> Any:
@@ -82,3 +155,15 @@ def service(kind: type[T]) -> Any:
         return found
 
     return Depends(find)
+
+
+def _shows_credentials(connection: HTTPConnection) -> bool:
+    return "authorization" in connection.headers or (
+        connection.scope["type"] == "websocket" and "token" in connection.query_params
+    )
+
+
+def route_of(connection: HTTPConnection) -> str:
+    """Return the path of the route, with its places unfilled."""
+    route = connection.scope.get("route")
+    return str(getattr(route, "path", connection.url.path))

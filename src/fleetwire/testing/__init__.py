@@ -1,0 +1,6 @@
+"""For the tests of apps."""
+
+from fleetwire.testing.device import HubDevice, Received
+from fleetwire.testing.hub import TestHub
+
+__all__ = ["HubDevice", "Received", "TestHub"]
