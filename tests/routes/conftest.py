@@ -20,9 +20,7 @@ class Served:
 
     def __init__(self, house: House) -> None:
         self.house = house
-        self.apps: dict[str, FastAPI] = {
-            listener.name: listener._server.config.app for listener in house._listeners
-        }
+        self.apps: dict[str, FastAPI] = house.listeners.applications
         self.http = {
             name: httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
             for name, app in self.apps.items()
@@ -35,7 +33,7 @@ async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Serv
     """A house whose gate believes what a test says of its caller."""
     folder = tmp_path_factory.mktemp("routes")
     house = House(load(_settings(folder), {}, folder))
-    house._gate = TableGate()
+    house.listeners.gate = TableGate()
     try:
         await house.start()
         theirs = {"id": THEIRS, "name": "Theirs", "created_at": 1}
@@ -53,4 +51,5 @@ def _settings(folder: Path) -> dict[str, object]:
     data_dir = folder / "data"
     data_dir.mkdir()
     ports: dict[str, object] = {"http_port": 0, "mqtt_port": 0, "mqtt_ws_port": 0}
-    return ports | {"data_dir": data_dir, "bind": "127.0.0.1", "app_ports": {"medical": 0}}
+    ports |= {"apps": ("medical",), "app_ports": {"medical": 0}}
+    return ports | {"data_dir": data_dir, "bind": "127.0.0.1"}

@@ -54,6 +54,8 @@ LOGIN = [
 _DEVICE = "/api/v1/devices/medical/{device}"
 _COMMAND = {"name": "start_monitoring"}
 _NEW_ACCOUNT = {"email": "{name}@x.example", "username": "{name}", "password": PASSWORD}
+_CLAIM = {"app": "medical", "device_id": "{name}", "type": "ecg_monitor"}
+_FLEET_KEY = {"name": "{name}", "app": "medical", "type": "ecg_monitor"}
 _RESET = {"token": "x", "new_password": PASSWORD}
 _ACCEPTANCE = {"token": "x", "username": "{name}", "password": PASSWORD}
 
@@ -79,6 +81,18 @@ PLATFORM = [
         json={"name": "{name}", "publish": ["{{organization}}/x"]},
     ),
     Line("GET", "/api/v1/api-keys", "key.read"),
+    Line(
+        "POST",
+        "/api/v1/me/keys",
+        SIGNED_IN,
+        201,
+        json={"name": "{name}", "permissions": ["device.read"]},
+    ),
+    Line("GET", "/api/v1/me/keys", SIGNED_IN),
+    Line("DELETE", "/api/v1/me/keys/{own_key}", SIGNED_IN, 204, names=True),
+    Line("GET", "/api/v1/me/sessions", SIGNED_IN),
+    Line("DELETE", "/api/v1/me/sessions/{session}", SIGNED_IN, 204, names=True),
+    Line("DELETE", "/api/v1/accounts/{account}/sessions", "account.manage", 204, names=True),
     Line("DELETE", "/api/v1/accounts/{account}/membership", "account.manage", 409, names=True),
     Line("POST", "/api/v1/accounts/{account}/password-reset", "account.manage", 201, names=True),
     Line("POST", "/api/v1/auth/reset-password", OPEN, 401, json=_RESET),
@@ -114,6 +128,18 @@ PLATFORM = [
     Line("GET", "/api/v1/groups/{group}/devices", "device.read", names=True),
     Line("PATCH", "/api/v1/groups/{group}", "device.write", json={"query": "tag:b"}, names=True),
     Line("DELETE", "/api/v1/groups/{group}", "device.write", 204, names=True),
+    Line("GET", "/api/v1/devices/export", "device.read"),
+    Line("POST", "/api/v1/device-types", "device.write", 201, json={"name": "{name}"}),
+    Line("GET", "/api/v1/device-types", "device.read"),
+    Line("GET", "/api/v1/device-types/{type}", "device.read", names=True),
+    Line("PATCH", "/api/v1/device-types/{type}", "device.write", json={}, names=True),
+    Line("DELETE", "/api/v1/device-types/{type}", "device.write", 204, names=True),
+    Line("POST", "/api/v1/areas", "device.write", 201, json={"name": "{name}"}),
+    Line("GET", "/api/v1/areas", "device.read"),
+    Line("GET", "/api/v1/areas/{area}", "device.read", names=True),
+    Line("GET", "/api/v1/areas/{area}/devices", "device.read", names=True),
+    Line("PATCH", "/api/v1/areas/{area}", "device.write", json={"name": "{name}"}, names=True),
+    Line("DELETE", "/api/v1/areas/{area}", "device.write", 204, names=True),
     Line("GET", _DEVICE, "device.read", names=True),
     Line("PATCH", _DEVICE, "device.write", json={"name": "Bed 4"}, names=True),
     Line("DELETE", _DEVICE, "device.write", 204, names=True),
@@ -128,6 +154,22 @@ PLATFORM = [
         json={"fingerprint": "{fingerprint}"},
         names=True,
     ),
+    Line("GET", "/api/v1/credentials/expiring", "device.read"),
+    Line("POST", "/api/v1/claims", "device.write", 201, json=_CLAIM),
+    Line("GET", "/api/v1/claims", "device.read"),
+    Line("GET", "/api/v1/claims/{claim}/qr.svg", "device.write", names=True),
+    Line("DELETE", "/api/v1/claims/{claim}", "device.write", 204, names=True),
+    Line("POST", "/api/v1/fleet-keys", "device.write", 201, json=_FLEET_KEY),
+    Line("GET", "/api/v1/fleet-keys", "device.read"),
+    Line("DELETE", "/api/v1/fleet-keys/{fleet_key}", "device.write", 204, names=True),
+    Line("GET", "/api/v1/enrolments", "device.read"),
+    Line("GET", "/api/v1/enrolments/{enrolment}", "device.read", names=True),
+    Line("POST", "/api/v1/enrolments/{enrolment}/approve", "device.write", json={}, names=True),
+    Line("POST", "/api/v1/enrolments/{enrolment}/refuse", "device.write", json={}, names=True),
+    Line("POST", "/api/v1/provision/claim", OPEN, 401, json={"code": "2222-2222-2222"}),
+    Line("POST", "/api/v1/provision/enrol", OPEN, 401, json={"fleet_key": "x", "device_id": "x"}),
+    Line("POST", "/api/v1/provision/poll", OPEN, 401, json={"poll_token": "x"}),
+    Line("GET", "/claim", OPEN),
     Line("GET", _DEVICE + "/presence", "device.read", names=True),
     Line("GET", _DEVICE + "/presence/history", "device.read", names=True),
     Line("GET", _DEVICE + "/readings", "telemetry.read", names=True),
@@ -157,6 +199,10 @@ PLATFORM = [
     Line("GET", "/api/v1/quarantine/reruns/{rerun}", "quarantine.read", names=True),
     Line("GET", "/api/v1/quarantine/{refused}", "quarantine.read", names=True),
     Line("DELETE", "/api/v1/quarantine/{refused}", "quarantine.write", 204, names=True),
+    Line("POST", "/api/v1/jobs", "device.write", 201, json={"kind": "device.import", "total": 1}),
+    Line("GET", "/api/v1/jobs", SIGNED_IN),
+    Line("GET", "/api/v1/jobs/{job}", "device.read", names=True),
+    Line("POST", "/api/v1/jobs/{job}/cancel", "device.write", names=True),
     Line("GET", "/api/v1/alarms", "telemetry.read"),
     Line("GET", "/api/v1/audit", "audit.read"),
     Line("GET", "/api/v1/audit/export", "audit.read"),
@@ -219,10 +265,37 @@ DOCUMENTATION = (
     "/static-offline-docs",
 )
 
-# Live channels are proved by tests of their own: they answer in their own ways.
-CHANNELS = {
-    ("platform", "/api/v1/realtime/events"): "tests/web/realtime/test_channels.py",
-    ("platform", "/api/v1/realtime/ws"): "tests/web/realtime/test_channels.py",
-    ("platform", "/socket.io/"): "tests/web/realtime/test_channels.py",
-    ("medical", "/ws/mqtt"): "tests/routes/test_channels.py",
-}
+
+@dataclass(frozen=True)
+class Channel:
+    """A live channel. `speaks` is the form of its talk, which a client in test_channels knows.
+
+    `needs` are permissions of which one is enough.
+    """
+
+    listener: str
+    path: str
+    speaks: str
+    needs: tuple[str, ...] = ("telemetry.read", "device.read")
+
+    @property
+    def id(self) -> str:
+        """How the channel is called in the report."""
+        return f"{self.listener} {self.path}"
+
+
+CHANNELS = [
+    *(
+        Channel(listener, path, speaks)
+        for listener in LISTENERS
+        for path, speaks in (
+            ("/api/v1/realtime/events", "sse"),
+            ("/api/v1/realtime/ws", "websocket"),
+            ("/socket.io/", "socket.io"),
+        )
+    ),
+    *(
+        Channel("medical", prefix + "/ws/mqtt", "medical", ("telemetry.read",))
+        for prefix in PREFIXES["medical"]
+    ),
+]

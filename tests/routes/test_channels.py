@@ -1,41 +1,123 @@
-"""The medical app's live channel: a refusal closes it with 4000 + the status, as browsers can read.
+"""For every live channel: 401 without credentials, 403 with too little, 404 for others' things.
 
-The platform's channels are proved beside them, in `tests/web/realtime`.
+A channel says it in its own way: a WebSocket closes with 4000 + the status, Server-Sent Events
+answer with it, Socket.IO refuses the connection or the subscription.
 """
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from tests.routes.conftest import Served
-from tests.routes.table import PREFIXES
-from tests.routes.things import OURS, THEIRS, bearer
+from tests.routes.table import CHANNELS, Channel
+from tests.routes.things import OURS, THEIRS
+from tests.web.realtime.talk import Refused, following, refusal_of
 
-pytestmark = [
-    pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.parametrize("prefix", PREFIXES["medical"]),
-]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+every_channel = pytest.mark.parametrize(
+    "channel", [pytest.param(each, id=each.id) for each in CHANNELS]
+)
+# The medical app's own takes a device, or nothing.
+every_one_with_groups = pytest.mark.parametrize(
+    "channel", [pytest.param(each, id=each.id) for each in CHANNELS if each.speaks != "medical"]
+)
 
-async def close_code(served: Served, prefix: str, headers: dict[str, str], query: str = "") -> int:
-    """Return how the server closes the channel."""
-    url = f"ws://127.0.0.1:{served.house.ports['medical']}{prefix}/ws/mqtt{query}"
-    async with connect(url, additional_headers=headers) as channel:
-        with pytest.raises(ConnectionClosed) as closed:
-            await channel.recv()
-    assert closed.value.rcvd is not None
-    return closed.value.rcvd.code
+Open = Callable[[str, str, dict[str, Any]], AbstractAsyncContextManager[None]]
 
 
-async def test_without_credentials_it_is_4401(served: Served, prefix: str) -> None:
-    assert await close_code(served, prefix, {}) == 4401
+def shared(speaks: str, path: str) -> Open:
+    """Return how one of the three channels that all listeners have is followed."""
+
+    @asynccontextmanager
+    async def open(url: str, token: str, wish: dict[str, Any]) -> AsyncIterator[None]:
+        async with following(speaks, url, token, **wish) as follower:
+            await follower.until("live")
+            yield
+
+    return open
 
 
-async def test_without_its_permission_it_is_4403(served: Served, prefix: str) -> None:
-    assert await close_code(served, prefix, bearer(OURS, without="telemetry.read")) == 4403
+def medical(speaks: str, path: str) -> Open:
+    """Return how the medical app's own channel is followed."""
+
+    @asynccontextmanager
+    async def open(url: str, token: str, wish: dict[str, Any]) -> AsyncIterator[None]:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        devices = [("device_id", device) for device in wish.get("devices", ())]
+        query = urlencode([*devices, ("since", 0)])
+        where = f"{url.replace('http', 'ws', 1)}{path}?{query}"
+        async with connect(where, additional_headers=headers, proxy=None) as socket:
+            try:
+                await socket.recv()
+            except ConnectionClosed as closed:
+                raise refusal_of(closed) from None
+            yield
+
+    return open
 
 
-async def test_for_a_device_of_another_organisation_it_is_4404(served: Served, prefix: str) -> None:
+TALKS = {"sse": shared, "websocket": shared, "socket.io": shared, "medical": medical}
+
+
+async def status_of(
+    served: Served, channel: Channel, organization: int | None, without: str = "", **wish: Any
+) -> int:
+    """Return the status with which a channel refuses a subscription, 200 if it serves it."""
+    url = f"http://127.0.0.1:{served.house.ports[channel.listener]}"
+    token = "" if organization is None else f"{organization} {without}".rstrip()
+    try:
+        async with TALKS[channel.speaks](channel.speaks, channel.path)(url, token, wish):
+            return 200
+    except Refused as refused:
+        return refused.status
+
+
+@every_channel
+async def test_without_credentials_it_is_401(served: Served, channel: Channel) -> None:
+    assert await status_of(served, channel, None) == 401
+
+
+@every_channel
+async def test_without_any_of_its_permissions_it_is_403(served: Served, channel: Channel) -> None:
+    assert await status_of(served, channel, OURS, without=" ".join(channel.needs)) == 403
+
+
+@every_channel
+async def test_for_a_device_of_another_organisation_it_is_404(
+    served: Served, channel: Channel
+) -> None:
     (device,) = await served.things.fill("{device}")
-    query = f"?device_id={device}"
-    assert await close_code(served, prefix, bearer(THEIRS), query) == 4404
+    assert await status_of(served, channel, THEIRS, devices=[device]) == 404
+
+
+@every_channel
+async def test_with_its_permissions_it_serves(served: Served, channel: Channel) -> None:
+    topic, device = await served.things.fill("{topic}", "{device}")
+    assert topic
+    wish = {} if channel.speaks == "medical" else {"devices": [device]}
+    assert await status_of(served, channel, OURS, **wish) == 200
+
+
+@every_one_with_groups
+async def test_for_a_group_of_another_organisation_it_is_404(
+    served: Served, channel: Channel
+) -> None:
+    (group,) = await served.things.fill("{group}")
+    assert await status_of(served, channel, OURS, groups=[group]) == 200
+    assert await status_of(served, channel, THEIRS, groups=[group]) == 404
+    assert await status_of(served, channel, THEIRS, organizations=[OURS]) == 404
+
+
+@every_one_with_groups
+async def test_whom_a_group_or_query_means_is_403_without_the_right_to_read_devices(
+    served: Served, channel: Channel
+) -> None:
+    (group,) = await served.things.fill("{group}")
+    for wish in ({"groups": [group]}, {"query": "tag:cold"}):
+        assert await status_of(served, channel, OURS, without="device.read", **wish) == 403

@@ -43,15 +43,17 @@ def document_of(house: House, url: str) -> dict[str, Any]:
 def test_nothing_fails_and_nothing_is_undocumented(shared_house: House, listener: str) -> None:
     url = shared_house.url if listener == "platform" else shared_house.medical_url
     schema = schemathesis.openapi.from_dict(document_of(shared_house, url))
-    headers = {"Authorization": f"Bearer {shared_house.login()}"}
+    headers: dict[str, str] = {}
     asked = 0
     faults: list[str] = []
     with requests.Session() as session:
         for found in schema.get_all_operations():
+            # What was asked before may have ended our login, as it is meant to.
+            if session.get(f"{url}/api/v1/auth/me", headers=headers, timeout=5).status_code == 401:
+                headers = {"Authorization": f"Bearer {shared_house.login()}"}
             for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
                 cases = found.ok().as_strategy(generation_mode=mode)
                 asked += ask(cases, session, url, headers, faults)
-        assert session.get(f"{url}/api/v1/auth/me", headers=headers, timeout=5).status_code == 200
     assert asked > 100
     assert faults == []
 

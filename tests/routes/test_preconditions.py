@@ -16,6 +16,8 @@ pytestmark = [
             ("/api/v1/organization", "name"),
             ("/api/v1/accounts/{account}", "full_name"),
             ("/api/v1/devices/medical/{device}", "name"),
+            ("/api/v1/areas/{area}", "name"),
+            ("/api/v1/device-types/{type}", "description"),
         ],
     ),
 ]

@@ -23,7 +23,7 @@ NOBODY = 999_999  # an account that nobody has
 
 
 class TableGate(Gate):
-    """Believes `Bearer <organisation> <permissions left out>`: every caller can be made up here.
+    """Believes `Bearer <organisation> <permissions left out>`, with spaces: all can be made up.
 
     What real tokens stand for is proved beside the accounts.
     """
@@ -33,11 +33,12 @@ class TableGate(Gate):
         if scheme != "Bearer":
             raise UnauthenticatedError("Sign in first.")
         organization, _, without = said.partition(" ")
+        account_id = 1 if organization == str(OURS) else NOBODY
         return Caller(
-            f"account:{organization}",
+            f"account:{account_id}",
             int(organization),
-            PERMISSIONS["owner"] - {without},
-            account_id=1 if organization == str(OURS) else NOBODY,
+            PERMISSIONS["owner"] - set(without.split()),
+            account_id=account_id,
             role="owner",
         )
 
@@ -101,6 +102,29 @@ class Things:
         group = {"name": self._ours(), "query": "tag:cold"}
         return str((await self._post("/api/v1/groups", group))["name"])
 
+    async def _area(self, made: dict[str, str]) -> int:
+        return int((await self._post("/api/v1/areas", {"name": self._ours()}))["id"])
+
+    async def _claim(self, made: dict[str, str]) -> int:
+        claim = {"app": "medical", "device_id": self._ours(), "type": "ecg_monitor"}
+        return int((await self._post("/api/v1/claims", claim))["claim"]["id"])
+
+    async def _fleet_key(self, made: dict[str, str]) -> int:
+        key = {"name": self._ours(), "app": "medical", "type": "ecg_monitor"}
+        return int((await self._post("/api/v1/fleet-keys", key))["key"]["id"])
+
+    async def _enrolment(self, made: dict[str, str]) -> int:
+        key = {"name": self._ours(), "app": "medical", "type": "ecg_monitor"}
+        text = (await self._post("/api/v1/fleet-keys", key))["fleet_key"]
+        asked = {"fleet_key": text, "device_id": self._ours()}
+        await self._post("/api/v1/provision/enrol", asked)
+        path = "/api/v1/enrolments?state=pending&limit=1000"
+        found = (await self._http.get(path, headers=bearer(OURS))).json()["items"]
+        return int(found[-1]["id"])
+
+    async def _type(self, made: dict[str, str]) -> str:
+        return str((await self._post("/api/v1/device-types", {"name": self._ours()}))["name"])
+
     async def _credential(self, made: dict[str, str]) -> int:
         path = f"/api/v1/devices/medical/{made['device']}/credentials"
         answer = await self._http.get(path, headers=bearer(OURS))
@@ -119,6 +143,18 @@ class Things:
         key = {"name": self._ours(), "publish": ["{organization}/x"]}
         return int((await self._post("/api/v1/api-keys", key))["key"]["id"])
 
+    async def _own_key(self, made: dict[str, str]) -> int:
+        key = {"name": self._ours(), "permissions": ["device.read"]}
+        return int((await self._post("/api/v1/me/keys", key))["key"]["id"])
+
+    async def _session(self, made: dict[str, str]) -> str:
+        answer = await self._http.post(
+            "/api/v1/auth/switch", json={"organization": OURS}, headers=bearer(OURS)
+        )
+        assert answer.status_code == 200, answer.text
+        path = "/api/v1/me/sessions"
+        return str((await self._http.get(path, headers=bearer(OURS))).json()["items"][0]["id"])
+
     async def _command(self, made: dict[str, str]) -> str:
         path = f"/api/v1/devices/medical/{await self._device(made)}/commands"
         return str((await self._post(path, {"name": "start_monitoring"}))["id"])
@@ -130,6 +166,9 @@ class Things:
     async def _rerun(self, made: dict[str, str]) -> str:
         body = {"ids": [await self._refused(made)]}
         return str((await self._post("/api/v1/quarantine/rerun", body))["id"])
+
+    async def _job(self, made: dict[str, str]) -> str:
+        return str((await self._post("/api/v1/jobs", {"kind": "device.import", "total": 1}))["id"])
 
     async def _refused(self, made: dict[str, str]) -> int:
         row = {

@@ -22,7 +22,7 @@ from fleetwire.errors import (
     TooManyError,
 )
 from fleetwire.features.accounts.errors import TooManyAttemptsError
-from fleetwire.kit import Asks
+from fleetwire.kit import Asks, ErrorForm
 from fleetwire.web.application import MAX_BODY_BYTES
 from fleetwire.web.limits import CheckBody
 from fleetwire.web.problems import ErrorAnswers
@@ -199,7 +199,7 @@ async def test_an_app_can_say_errors_in_its_own_form(ask: Ask, router: APIRouter
     def form(error: DomainError) -> tuple[int, dict[str, Any]]:
         return 418, {"success": False, "message": error.message, "where": error.field}
 
-    async with ask(router, error_form=form, max_body_bytes=100) as http:
+    async with ask(router, error_form=ErrorForm(form), max_body_bytes=100) as http:
         answers = [
             await http.get("/fail/conflict"),
             await http.post("/orders", json={"name": 1, "parameters": {"interval": 1}}),

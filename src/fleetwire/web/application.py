@@ -5,11 +5,13 @@ from collections.abc import Mapping, Sequence
 from fastapi import APIRouter, FastAPI
 from fastapi_offline import FastAPIOffline
 
+from fleetwire.kit.app import ErrorForm
 from fleetwire.kit.http import Gate
 from fleetwire.web.idempotency import AnswerOnce, Idempotency
 from fleetwire.web.limits import CheckBody, SecureHeaders
 from fleetwire.web.openapi import Creating, tell_whole
-from fleetwire.web.problems import ErrorAnswers, ErrorForm
+from fleetwire.web.problems import ErrorAnswers
+from fleetwire.web.visits import AddressVisits
 
 MAX_BODY_BYTES = 1024 * 1024
 
@@ -42,10 +44,11 @@ def create_application(
     )
     app.state.gate = gate
     app.state.services = services
+    app.state.visits = AddressVisits()
     for index, prefix in enumerate(prefixes):
         for router in routers:
             app.include_router(router, prefix=prefix, include_in_schema=index == 0)
-    document = tell_whole(app)
+    document = tell_whole(app, None if error_form is None else error_form.schema)
     answers = ErrorAnswers(error_form)
     if idempotency is not None:
         creates = Creating(document, prefixes)

@@ -38,7 +38,7 @@ from fleetwire.errors import (
 from fleetwire.kit import instants
 from fleetwire.kit.http import Gate
 from fleetwire.store.database import Database, Transaction
-from fleetwire.web.problems import ErrorAnswers, store_unavailable
+from fleetwire.web.problems import ErrorAnswers
 from fleetwire.web.tables import first_answers
 
 log = structlog.get_logger("fleetwire.web")
@@ -226,7 +226,7 @@ class AnswerOnce:
             await self._answers.of(error)(scope, receive, send)
             return
         except StoreUnavailableError:
-            await store_unavailable()(scope, receive, send)
+            await self._answers.busy()(scope, receive, send)
             return
         if first is not None:
             await _give_again(first, send)

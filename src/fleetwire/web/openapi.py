@@ -73,13 +73,18 @@ _REFUSALS = {
 }
 
 
-def tell_whole(app: FastAPI) -> Callable[[], dict[str, Any]]:
-    """Let the app's document say everything; return what gives it (made once, when first asked)."""
+def tell_whole(
+    app: FastAPI, error_schema: dict[str, Any] | None = None
+) -> Callable[[], dict[str, Any]]:
+    """Let the app's document say everything; return what gives it (made once, when first asked).
+
+    `error_schema` is the form of errors if it is not a problem, but the app's own.
+    """
     plain = app.openapi
 
     def whole() -> dict[str, Any]:
         if app.openapi_schema is None:
-            _complete(plain())
+            _complete(plain(), error_schema)
         assert app.openapi_schema is not None
         return app.openapi_schema
 
@@ -107,9 +112,14 @@ class Creating:
         return any(pattern.match(path) for pattern in self._patterns)
 
 
-def _complete(document: dict[str, Any]) -> None:
+def _complete(document: dict[str, Any], error_schema: dict[str, Any] | None) -> None:
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    schemas["Problem"] = _PROBLEM_SCHEMA
+    if error_schema is None:
+        schemas["Problem"] = _PROBLEM_SCHEMA
+        content = {PROBLEM: {"schema": _PROBLEM_REFERENCE}}
+    else:
+        schemas["Error"] = error_schema
+        content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)  # FastAPI's form of errors, which nobody is sent
     for path, method, operation in _operations(document):
@@ -131,9 +141,7 @@ def _complete(document: dict[str, Any]) -> None:
             responses.setdefault(status, {"description": _REFUSALS[status]})
         for status, response in responses.items():
             if status.isdigit() and int(status) >= 400:
-                response["content"] = {
-                    PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}
-                }
+                response["content"] = content
 
 
 def _creates(operation: dict[str, Any]) -> bool:

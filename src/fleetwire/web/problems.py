@@ -2,7 +2,6 @@
 
 import math
 import secrets
-from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -15,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketState
 
 from fleetwire.errors import DomainError, InvalidValueError, NotFoundError, StoreUnavailableError
+from fleetwire.kit.app import ErrorForm
 
 log = structlog.get_logger("fleetwire.web")
 
@@ -22,9 +22,6 @@ RETRY_AFTER_S = 2.0
 FAULTS_MOST = 20  # a long list of wrong things has as many faults as entries
 STORE_UNAVAILABLE = "The database does not take work just now. Try again."
 CLOSE_CODE = 4000  # plus the HTTP status: how a WebSocket that is open already is told
-
-ErrorForm = Callable[[DomainError], tuple[int, dict[str, Any]]]
-"""How an app says errors instead: the HTTP status, and the body to be sent as JSON."""
 
 
 class Problem(JSONResponse):
@@ -54,9 +51,25 @@ def problem(
     return Problem(content, status, headers)
 
 
-def store_unavailable() -> Problem:
-    """Return the answer while the database takes no work."""
-    return problem(503, STORE_UNAVAILABLE, headers={"Retry-After": _whole(RETRY_AFTER_S)})
+class BusyError(DomainError):
+    """The database does not take work just now."""
+
+    status = 503
+    retry_after_s = RETRY_AFTER_S
+
+
+class UnexpectedError(DomainError):
+    """Something failed that nobody foresaw."""
+
+    status = 500
+
+
+class HttpError(DomainError):
+    """What the web framework refuses by itself, such as a method that a path does not take."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status  # type: ignore[misc]  # here it is the instance's own
 
 
 class ErrorAnswers:
@@ -72,9 +85,13 @@ class ErrorAnswers:
         if retry_after_s is not None:
             headers["Retry-After"] = _whole(retry_after_s)
         if self._form is not None:
-            status, content = self._form(error)
+            status, content = self._form.of(error)
             return JSONResponse(content, status, headers)
         return problem(error.status, error.message, field=error.field, headers=headers, **more)
+
+    def busy(self) -> JSONResponse:
+        """Return the answer while the database takes no work."""
+        return self.of(BusyError(STORE_UNAVAILABLE))
 
     def add_to(self, app: FastAPI) -> None:
         """Let the app answer every error this way."""
@@ -82,14 +99,14 @@ class ErrorAnswers:
         app.add_exception_handler(StoreUnavailableError, self._store_unavailable)
         app.add_exception_handler(RequestValidationError, self._invalid_request)
         app.add_exception_handler(HTTPException, self._http_error)
-        app.add_middleware(CatchUnexpected)
+        app.add_middleware(CatchUnexpected, answers=self)
 
     async def _domain_error(self, connection: Request | WebSocket, error: Exception) -> Any:
         assert isinstance(error, DomainError)
         return await _answer(connection, self.of(error), error.message)
 
     async def _store_unavailable(self, connection: Request | WebSocket, error: Exception) -> Any:
-        return await _answer(connection, store_unavailable(), STORE_UNAVAILABLE)
+        return await _answer(connection, self.busy(), STORE_UNAVAILABLE)
 
     async def _invalid_request(self, request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
@@ -107,7 +124,9 @@ class ErrorAnswers:
         assert isinstance(error, HTTPException)
         if error.status_code == 404:
             return self.of(NotFoundError(f"There is nothing at {request.url.path[:200]}."))
-        return problem(error.status_code, str(error.detail), headers=dict(error.headers or {}))
+        answer = self.of(HttpError(error.status_code, str(error.detail)))
+        answer.headers.update(error.headers or {})
+        return answer
 
 
 class CatchUnexpected:
@@ -116,8 +135,9 @@ class CatchUnexpected:
     The caller gets a number to quote, the log has the same number with what happened.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, answers: ErrorAnswers) -> None:
         self._app = app
+        self._answers = answers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         began = False
@@ -136,7 +156,8 @@ class CatchUnexpected:
                 await send({"type": "websocket.close", "code": 1011, "reason": f"error {number}"})
             elif not began:
                 detail = f"Something failed on our side. If it stays so, report the id {number}."
-                await problem(500, detail, id=number)(scope, receive, send)
+                answer = self._answers.of(UnexpectedError(detail), id=number)
+                await answer(scope, receive, send)
 
 
 async def _answer(

@@ -12,9 +12,11 @@ from fleetwire.errors import (
     InvalidValueError,
     NotFoundError,
     StoreUnavailableError,
+    TooManyError,
 )
 from fleetwire.features.commands import service as service_module
 from fleetwire.features.commands.batches import BatchService
+from fleetwire.features.devices.groups import Groups
 from fleetwire.kit import CommandBatch
 from tests.fakes import caller
 from tests.features.commands.conftest import Ledger
@@ -30,7 +32,9 @@ async def batches(ledger: Ledger) -> BatchService:
 
 
 def make(ledger: Ledger) -> BatchService:
-    return BatchService(ledger.rooms.db, ledger.rooms.registry, ledger.commands, ledger.rooms.clock)
+    rooms = ledger.rooms
+    groups = Groups(rooms.db, rooms.devices, rooms.audit, rooms.clock)
+    return BatchService(rooms.db, rooms.registry, ledger.commands, groups, rooms.clock)
 
 
 def send(
@@ -51,6 +55,7 @@ async def test_every_device_gets_a_command_and_the_batch_counts_them(
     await rooms.heard("command.delivered")
     batch = await batches.get(caller(), batch.id)
     assert (batch.waiting, batch.states) == (0, {"delivered": 1, "queued": 2})
+    assert batch.open_count == 2
     assert batch.spread_at == rooms.clock()
     page = await batches.commands(caller(), batch.id, limit=2)
     rest = await batches.commands(caller(), batch.id, limit=2, cursor=page.next_cursor)
@@ -159,3 +164,78 @@ async def test_whose_a_batch_is_and_what_is_in_it_is_checked(
         await batches.commands(caller(2), batch.id)
     with pytest.raises(InvalidValueError, match="state"):
         await batches.commands(caller(), batch.id, states=["sleeping"])
+
+
+async def test_a_batch_goes_to_the_devices_that_its_group_means_then(
+    ledger: Ledger, batches: BatchService
+) -> None:
+    rooms = ledger.rooms
+    await batches._groups.create(caller(), "cold", "tag:cold")
+    for name in ("e", "f"):
+        await rooms.devices.update(caller(), "demo", name, tags=["cold"])
+    batch = await batches.send_to(caller(), "go", {}, group="cold")
+    await rooms.devices.update(caller(), "demo", "d", tags=["cold"])
+    await batches.spread()
+    assert (batch.app, batch.group, batch.query, batch.total) == ("demo", "cold", None, 2)
+    page = await batches.commands(caller(), batch.id)
+    assert [command.device_id for command in page.items] == ["e", "f"]
+
+
+async def test_a_batch_goes_to_the_devices_that_a_query_means(batches: BatchService) -> None:
+    batch = await batches.send_to(caller(), "go", {}, query="type:thing and not app:vending")
+    assert (batch.query, batch.total) == ("type:thing and not app:vending", 3)
+    with pytest.raises(InvalidValueError) as refused:
+        await batches.send_to(caller(), "go", {}, query="tag:")
+    assert refused.value.field == "query"
+
+
+async def test_devices_of_several_apps_are_not_told_alike_by_accident(
+    batches: BatchService,
+) -> None:
+    with pytest.raises(InvalidValueError, match="demo, vending") as refused:
+        await batches.send_to(caller(), "go", {}, query="type:thing")
+    assert refused.value.field == "app"
+    batch = await batches.send_to(caller(), "go", {}, query="type:thing", app="vending")
+    assert (batch.app, batch.total) == ("vending", 1)
+
+
+async def test_a_group_without_devices_is_refused_and_one_of_others_is_not_there(
+    batches: BatchService,
+) -> None:
+    await batches._groups.create(caller(), "none", "tag:none")
+    with pytest.raises(InvalidValueError) as refused:
+        await batches.send_to(caller(), "go", {}, group="none")
+    assert refused.value.field == "group"
+    with pytest.raises(NotFoundError):
+        await batches.send_to(caller(2), "go", {}, group="none")
+
+
+async def test_a_repeated_key_stands_for_the_group_and_not_for_who_is_in_it(
+    ledger: Ledger, batches: BatchService
+) -> None:
+    await batches._groups.create(caller(), "cold", "tag:cold")
+    await ledger.rooms.devices.update(caller(), "demo", "d", tags=["cold"])
+    first = await batches.send_to(caller(), "go", {}, group="cold", idempotency_key="k")
+    await ledger.rooms.devices.update(caller(), "demo", "d", tags=[])
+    again = await batches.send_to(caller(), "go", {}, group="cold", idempotency_key="k")
+    assert again.id == first.id
+    with pytest.raises(ConflictError):
+        await batches.send_to(caller(), "go", {}, query="tag:cold", idempotency_key="k")
+    with pytest.raises(ConflictError):
+        await batches.send_to(caller(), "other", {}, group="cold", idempotency_key="k")
+
+
+async def test_whom_a_query_means_is_told_only_to_who_may_read_devices(
+    batches: BatchService,
+) -> None:
+    sender = caller(permissions=frozenset({"command.send"}))
+    with pytest.raises(ForbiddenError):
+        await batches.send_to(sender, "go", {}, query="type:thing")
+
+
+async def test_more_devices_than_a_batch_takes_are_refused(
+    batches: BatchService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fleetwire.features.commands.batches.MAX_DEVICES", 2)
+    with pytest.raises(TooManyError):
+        await batches.send_to(caller(), "go", {}, query="type:thing")

@@ -9,6 +9,7 @@ import pytest
 from fleetwire.features.commands.batches import BatchService
 from fleetwire.features.commands.endpoints import router
 from fleetwire.features.commands.service import CommandService
+from fleetwire.features.devices.groups import Groups
 from fleetwire.kit import Devices
 from tests.fakes import caller
 from tests.features.commands.conftest import Ledger
@@ -19,10 +20,12 @@ COMMANDS = "/api/v1/devices/demo/d/commands"
 
 @pytest.fixture
 async def http(ledger: Ledger) -> AsyncIterator[httpx.AsyncClient]:
+    rooms = ledger.rooms
+    groups = Groups(rooms.db, rooms.devices, rooms.audit)
     services = {
-        Devices: ledger.rooms.devices,
+        Devices: rooms.devices,
         CommandService: ledger.commands,
-        BatchService: BatchService(ledger.rooms.db, ledger.rooms.registry, ledger.commands),
+        BatchService: BatchService(rooms.db, rooms.registry, ledger.commands, groups),
     }
     async with serving([router], services) as client:
         yield client
@@ -139,3 +142,32 @@ async def test_a_batch_is_accepted_and_read_back(http: httpx.AsyncClient) -> Non
     assert (await http.get(path, headers={"Organization": "2"})).status_code == 404
     body["devices"] = ["nobody"]
     assert (await http.post("/api/v1/command-batches", json=body)).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "devices"),
+        ({"app": "demo"}, "devices"),
+        ({"devices": ["d"]}, "app"),
+        ({"app": "demo", "devices": ["d"], "group": "g"}, "group"),
+        ({"group": "g", "query": "tag:a"}, "query"),
+        ({"query": "tag:"}, "query"),
+        ({"query": "tag:nobody"}, "query"),
+    ],
+)
+async def test_a_batch_says_in_one_way_whom_it_is_for(
+    http: httpx.AsyncClient, body: dict[str, object], field: str
+) -> None:
+    answer = await http.post("/api/v1/command-batches", json=body | {"name": "go"})
+    assert answer.status_code == 422
+    assert answer.json()["field"] == field
+
+
+async def test_a_batch_for_a_query_shows_it(http: httpx.AsyncClient) -> None:
+    body = {"query": "app:demo", "name": "go"}
+    sent = await http.post("/api/v1/command-batches", json=body)
+    assert sent.status_code == 202
+    shown = sent.json()
+    assert (shown["app"], shown["group"], shown["query"]) == ("demo", None, "app:demo")
+    assert shown["total"] == 1

@@ -1,7 +1,7 @@
 """A hub of the test's own over a real database and bus, with a gate that can change its mind."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 import pytest
@@ -9,11 +9,22 @@ from fastapi.requests import HTTPConnection
 from sqlalchemy import insert
 
 from fleetwire.errors import NotFoundError
+from fleetwire.features.devices.membership import Members, Memberships, Told
 from fleetwire.features.devices.tables import device_events
 from fleetwire.features.telemetry.tables import readings
 from fleetwire.ingest.events import EventBus, EventLog
 from fleetwire.ingest.sequence import Sequence
-from fleetwire.kit import App, Audit, Caller, Device, DomainError, Event, Gate, LiveEvent
+from fleetwire.kit import (
+    App,
+    Audit,
+    Caller,
+    Device,
+    DeviceRecord,
+    DomainError,
+    Event,
+    Gate,
+    LiveEvent,
+)
 from fleetwire.store.database import Database, Transaction
 from fleetwire.store.metadata import metadata
 from fleetwire.web.realtime.access import Access
@@ -78,10 +89,10 @@ class Client(Channel):
     def named(self, name: str) -> list[Part]:
         return [part for part in self.parts if part.name == name]
 
-    async def until(self, name: str) -> None:
-        """Wait until it was sent a part of this name."""
+    async def until(self, name: str, count: int = 1) -> None:
+        """Wait until it was sent so many parts of this name."""
         async with asyncio.timeout(5):
-            while not self.named(name):
+            while len(self.named(name)) < count:
                 self._news.clear()
                 await self._news.wait()
 
@@ -91,6 +102,43 @@ class Client(Channel):
             while cursor not in self.cursors:
                 self._news.clear()
                 await self._news.wait()
+
+
+class Halves(Memberships):
+    """Knows the group `even` and the query `type:half`: devices whose key is even, or below 3."""
+
+    def __init__(self, devices: dict[int, Device]) -> None:
+        self._devices = devices
+        self.sets: dict[str, Members] = {}
+
+    async def watch(
+        self, organization_id: int, told: Told, *, query: str = "", group: str = ""
+    ) -> Members:
+        await asyncio.sleep(0)
+        if group not in ("", "even"):
+            raise NotFoundError(f"There is no group {group!r}.", field="groups")
+        members = self.sets.get(query or group)
+        if members is None:
+            members = self.sets[query or group] = Members(organization_id, query, group)
+            for id, device in self._devices.items():
+                if id < 3 if query else id % 2 == 0:
+                    members.devices[id] = device
+        members.watchers.append(told)
+        return members
+
+    def unwatch(self, members: Members, told: Told) -> None:
+        members.watchers.remove(told)
+        if not members.watchers:
+            del self.sets[members.query or members.group]
+
+    def move(self, name: str, device: Device) -> None:
+        """Let a device join or leave."""
+        members = self.sets[name]
+        is_in = members.devices.pop(device.id, None) is not None
+        if not is_in:
+            members.devices[device.id] = device
+        for told in tuple(members.watchers):
+            told(members, [] if is_in else [device], [device] if is_in else [])
 
 
 class Desk:
@@ -104,15 +152,16 @@ class Desk:
         self.log = EventLog(device_events, self.sequence, self.bus)
         self.gate = Switch()
         self.audit = NoAudit()
+        self.memberships = Halves(self.devices)
         self.live = LiveStream(database, self.bus, self.devices.get, APPS)
         self.hub = RealtimeHub(
             self.live,
             self,  # type: ignore[arg-type]  # of the registry it needs `find` only
-            self,  # type: ignore[arg-type]  # no snapshot is asked for here
+            self,  # type: ignore[arg-type]  # no readings are stored here that anybody is shown
             self.audit,
             APPS,
+            self.memberships,
             bounds=bounds,
-            in_group=self.in_group,
         )
 
     def find(self, app: str, device_id: str) -> Device | None:
@@ -121,10 +170,30 @@ class Desk:
                 return device
         return None
 
-    def in_group(self, organization_id: int, name: str) -> Callable[[Device], bool]:
-        if name != "even":
-            raise NotFoundError(f"There is no group {name!r}.", field="groups")
-        return lambda device: device.id % 2 == 0
+    async def get(self, caller: Caller, app: str, device_id: str) -> DeviceRecord:
+        device = self.find(app, device_id)
+        assert device is not None
+        values = (
+            device.id,
+            app,
+            device_id,
+            1,
+            "x",
+            None,
+            {},
+            "",
+            {},
+            False,
+            None,
+            None,
+            None,
+            1,
+            1,
+        )
+        return DeviceRecord(*values)
+
+    async def latest(self, caller: Caller, device: DeviceRecord) -> tuple[()]:
+        return ()
 
     def device(self, id: int, *, app: str = "medical", organization_id: int = 1) -> Device:
         device = Device(id, app, f"d-{id}", organization_id, "x", {})
@@ -139,9 +208,10 @@ class Desk:
             await client.until("live")
         return connection
 
-    async def connect(self, client: Client) -> Connection:
+    async def connect(self, client: Client, only_app: str | None = None) -> Connection:
         scope = {"type": "http", "headers": [], "query_string": b"", "path": "/"}
-        return await self.hub.connect(Access(self.gate, HTTPConnection(scope)), client, "test")
+        access = Access(self.gate, HTTPConnection(scope))
+        return await self.hub.connect(access, client, "test", only_app)
 
     async def say(self, device: Device, names: Iterable[str] = ("status",)) -> int:
         """Commit events in one transaction and tell them; return the last cursor."""
@@ -187,5 +257,6 @@ async def desk(tmp_path: Path, bounds: Bounds) -> AsyncIterator[Desk]:
     for connection in list(desk.hub.open):
         await connection.close()
     assert len(desk.live.rooms) == 0
+    assert not desk.memberships.sets
     assert not desk.bus.has_listeners
     await database.close()

@@ -68,7 +68,7 @@ class _WebSocket(Follower):
         try:
             told: dict[str, Any] = json.loads(await self.socket.recv())
         except ConnectionClosed as closed:
-            raise _closed(closed) from None
+            raise refusal_of(closed) from None
         if told["type"] == "refused":
             raise Refused(told["status"], told["detail"])
         return told
@@ -87,7 +87,8 @@ async def _websocket(url: str, token: str, wish: dict[str, Any]) -> AsyncIterato
         yield follower
 
 
-def _closed(closed: ConnectionClosed) -> Exception:
+def refusal_of(closed: ConnectionClosed) -> Exception:
+    """Return what a WebSocket's end says: the server's refusal, or how it was closed."""
     if closed.rcvd is None or closed.rcvd.code < 4000:
         return closed
     return Refused(closed.rcvd.code - 4000, closed.rcvd.reason)
@@ -115,8 +116,8 @@ class _Sse(Follower):
 
 @asynccontextmanager
 async def _sse(url: str, token: str, wish: dict[str, Any]) -> AsyncIterator[Follower]:
-    singular = {"apps": "app", "devices": "device", "events": "event", "topics": "topic"}
-    query = {singular.get(name, name): value for name, value in wish.items()}
+    lists = ("organizations", "apps", "devices", "groups", "events", "topics")
+    query = {name[:-1] if name in lists else name: value for name, value in wish.items()}
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     where = f"{url}/api/v1/realtime/events?{urlencode(query, doseq=True)}"
     async with (

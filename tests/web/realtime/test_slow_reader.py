@@ -1,25 +1,26 @@
-"""A client of a real server that stops reading its socket."""
+"""A client of a real server that stops reading its socket, and others who do not notice."""
 
 import asyncio
-import json
 from collections.abc import Iterator
 from typing import Any
 
-import paho.mqtt.client as mqtt
 import pytest
 
 from tests.house import House
-from tests.web.realtime.talk import CHANNELS, following
+from tests.web.realtime.load import run_load
+from tests.web.realtime.talk import CHANNELS, Follower, following
 
-MESSAGES = 2_000
-PAD = "x" * 20_000  # together more than sockets on both sides hold
-WISH: dict[str, Any] = {"devices": ["slow"], "events": ["device.data.received"]}
+BUFFER_EVENTS = 200  # so far a reader may be behind: most of a second
+PER_S = 250
+EVENTS = 3 * PER_S  # published in three seconds, in which the slow one reads nothing
+PAD_CHARS = 30_000  # together twice what the sockets of both sides hold
+SOON_S = 1.0
 
 
 @pytest.fixture(scope="module")
 def house_with_small_buffers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """A server on which a reader may be 50 events behind."""
-    environment = {"FLEETWIRE_REALTIME_BUFFER_EVENTS": "50"}
+    """A server that keeps little for a reader who does not read."""
+    environment = {"FLEETWIRE_REALTIME_BUFFER_EVENTS": str(BUFFER_EVENTS)}
     house = House(tmp_path_factory.mktemp("house"), environment=environment)
     try:
         house.start()
@@ -28,52 +29,49 @@ def house_with_small_buffers(tmp_path_factory: pytest.TempPathFactory) -> Iterat
         house.close()
 
 
+async def read_all(follower: Follower) -> tuple[list[int], list[int], int]:
+    """Read up to the last event; return values, cursors and how many were said to be missing."""
+    values: list[int] = []
+    cursors: list[int] = []
+    missed = 0
+    async with asyncio.timeout(20):
+        while not values or values[-1] != EVENTS - 1:
+            told = await follower.next()
+            if told["type"] == "lagged":
+                missed += told["lagged"]
+                assert told["since"] >= (cursors[-1] if cursors else 0)
+            for event in told.get("events", []):
+                values.append(event["data"]["value"])
+                cursors.append(event["cursor"])
+    return values, cursors, missed
+
+
 @pytest.mark.slow
-async def test_a_client_that_stops_reading_is_coalesced_and_stalls_nobody(
-    house_with_small_buffers: House,
+@pytest.mark.parametrize("channel", CHANNELS)
+async def test_who_stops_reading_for_three_seconds_is_told_what_he_missed_and_stalls_nobody(
+    house_with_small_buffers: House, channel: str
 ) -> None:
     house = house_with_small_buffers
-    login = house.register_device("slow")
+    device_id = f"loud-{channel.replace('.', '-')}"
+    login = house.register_device(device_id)
     token = house.login()
-    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="slow")
-    client.username_pw_set(*login)
-    client.connect("127.0.0.1", house.mqtt_port)
-    client.loop_start()
-
-    def publish() -> None:
-        for number in range(MESSAGES):
-            body = {"device_id": "slow", "metric_type": "n", "value": number, "pad": PAD}
-            body["timestamp"] = number
-            last = client.publish("devices/slow/data", json.dumps(body), qos=1)
-        last.wait_for_publish(20)  # which is after the commit, whoever reads
-
-    async def reads_late(channel: str, published: asyncio.Event, ready: asyncio.Barrier) -> None:
-        async with following(channel, house.url, token, **WISH) as follower:
+    wish: dict[str, Any] = {"devices": [device_id], "events": ["device.data.received"]}
+    async with (
+        following(channel, house.url, token, **wish) as slow,
+        following(channel, house.url, token, **wish) as one,
+        following(channel, house.url, token, **wish) as two,
+    ):
+        for follower in (slow, one, two):
             await follower.until("live")
-            await ready.wait()
-            await published.wait()
-            cursors: list[int] = []
-            missed = 0
-            value = -1
-            async with asyncio.timeout(20):
-                while value != MESSAGES - 1:
-                    told = await follower.next()
-                    if told["type"] == "lagged":
-                        missed += told["lagged"]
-                        assert told["since"] >= (cursors[-1] if cursors else 0)
-                    for event in told.get("events", []):
-                        cursors.append(event["cursor"])
-                        value = event["data"]["value"]
-        assert cursors == sorted(set(cursors))
-        assert missed > 0, channel
-        assert len(cursors) + missed == MESSAGES
-
-    published, ready = asyncio.Event(), asyncio.Barrier(len(CHANNELS) + 1)
-    async with asyncio.TaskGroup() as group:
-        for channel in CHANNELS:
-            group.create_task(reads_late(channel, published, ready))
-        await ready.wait()
-        await asyncio.to_thread(publish)
-        published.set()
-    client.disconnect()
-    client.loop_stop()
+        others = asyncio.gather(read_all(one), read_all(two))
+        took = await run_load(house, login, EVENTS, PER_S, pad_chars=PAD_CHARS)
+        async with asyncio.timeout(SOON_S):  # the slow one still reads nothing
+            heard = await others
+        assert took < EVENTS / PER_S + SOON_S
+        for values, _, missed in heard:
+            assert values == list(range(EVENTS))
+            assert missed == 0
+        values, cursors, missed = await read_all(slow)
+    assert cursors == sorted(set(cursors))
+    assert missed > 0
+    assert len(values) + missed == EVENTS

@@ -70,6 +70,8 @@ def find_batch(connection: Connection, batch_id: str, organization_id: int) -> C
         refused=[(device_id, reason) for device_id, reason in row.refused],
         created_at=row.created_at,
         spread_at=row.spread_at,
+        group=row.terms.get("group"),
+        query=row.terms.get("query"),
     )
 
 

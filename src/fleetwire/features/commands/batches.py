@@ -26,8 +26,9 @@ from fleetwire.errors import (
 from fleetwire.features.commands import batch_repository as repository
 from fleetwire.features.commands.batch_repository import Work
 from fleetwire.features.commands.repository import list_of_batch
-from fleetwire.features.commands.service import MAX_ACTOR_CHARS, READ, SEND, CommandService
-from fleetwire.features.commands.terms import Terms, check_states, terms_of
+from fleetwire.features.commands.service import READ, SEND, CommandService
+from fleetwire.features.commands.terms import MAX_ACTOR_CHARS, Terms, check_states, terms_of
+from fleetwire.features.devices.groups import Groups
 from fleetwire.features.devices.registry import Registry
 from fleetwire.features.paging import check_limit, decode_cursor, encode_cursor
 from fleetwire.kit import instants
@@ -52,11 +53,13 @@ class BatchService(CommandBatches):
         db: Database,
         registry: Registry,
         commands: CommandService,
+        groups: Groups,
         clock: Callable[[], int] = instants.now,
     ) -> None:
         self._db = db
         self._registry = registry
         self._commands = commands
+        self._groups = groups
         self._clock = clock
         self._unspread = 0
         self._wake = asyncio.Event()
@@ -81,8 +84,72 @@ class BatchService(CommandBatches):
         Raises NotFoundError naming the first device that is not there, TooManyError past a bound.
         """
         caller.require(SEND)
-        devices = self._devices(caller, app, device_ids)
-        terms = terms_of(
+        devices = [device.id for device in self._devices(caller, app, device_ids)]
+        terms = self._terms(
+            app, name, parameters, expires_in_s, idempotency_key, lane, supersede, retry
+        )
+        return await self._store(caller, app, terms, devices, sorted(devices), {})
+
+    async def send_to(
+        self,
+        caller: Caller,
+        name: str,
+        parameters: dict[str, Any],
+        *,
+        group: str | None = None,
+        query: str | None = None,
+        app: str | None = None,
+        expires_in_s: float = 60.0,
+        idempotency_key: str | None = None,
+        lane: str | None = None,
+        supersede: bool = False,
+        retry: bool | None = None,
+    ) -> CommandBatch:
+        """Store a batch for the devices that a group, or else a query, means at this moment.
+
+        `app` narrows them to one app's; where they are of several it must be said. Raises
+        NotFoundError for a group that is not there, InvalidValueError if no device is meant.
+        """
+        caller.require(SEND)
+        target = {"query": query or ""} if group is None else {"group": group}
+        asked = (name, parameters, expires_in_s, idempotency_key, lane, supersede, retry)
+        if idempotency_key is not None:
+            # Who belongs to a group may have changed since: a repetition is not for others.
+            first = await self._db.read(
+                lambda c: repository.find_by_key(c, caller.organization_id, idempotency_key)
+            )
+            if first is not None:
+                known = await self.get(caller, first[0])
+                if first[1] != _request(self._terms(app or known.app, *asked), [app, target]):
+                    raise _used_otherwise()
+                return known
+        meant = await self._groups.meant(
+            caller, group=group, query=query or "", app=app, most=MAX_DEVICES
+        )
+        apps = sorted({each for _, each in meant})
+        field = "query" if group is None else "group"
+        if not apps:
+            raise InvalidValueError(f"The {field} means no device now", field=field)
+        if len(apps) > 1:
+            raise InvalidValueError(
+                f"The {field} means devices of {', '.join(apps)}: name the app", field="app"
+            )
+        terms = self._terms(apps[0], *asked)
+        devices = [key for key, _ in meant]
+        return await self._store(caller, apps[0], terms, devices, [app, target], target)
+
+    def _terms(
+        self,
+        app: str,
+        name: str,
+        parameters: dict[str, Any],
+        expires_in_s: float,
+        idempotency_key: str | None,
+        lane: str | None,
+        supersede: bool,
+        retry: bool | None,
+    ) -> Terms:
+        return terms_of(
             name,
             parameters,
             self._commands.payload_of(app, name, parameters),
@@ -92,41 +159,49 @@ class BatchService(CommandBatches):
             supersede=supersede,
             retry=retry,
         )
+
+    async def _store(
+        self,
+        caller: Caller,
+        app: str,
+        terms: Terms,
+        devices: list[int],
+        asked: list[Any],
+        target: dict[str, str],
+    ) -> CommandBatch:
+        """Store a batch for these devices. `asked` is what its idempotency key stands for."""
         if self._unspread >= MAX_UNSPREAD:
             raise TooManyError(f"{MAX_UNSPREAD} batches are under way, which is the most.")
         now = self._clock()
+        key, request = terms.idempotency_key, _request(terms, asked)
+        said = {
+            "expires_at": now + round(terms.expires_in_s * 1e6),
+            "lane": terms.lane,
+            "supersede": terms.supersedes,
+            "may_repeat": terms.may_repeat,
+        }
         row = {
             "id": secrets.token_hex(16),
             "organization_id": caller.organization_id,
             "app": app,
-            "name": name,
-            "parameters": parameters,
-            "terms": {
-                "expires_at": now + round(expires_in_s * 1e6),
-                "lane": lane,
-                "supersede": supersede,
-                "may_repeat": terms.may_repeat,
-            },
-            "devices": [device.id for device in devices],
+            "name": terms.name,
+            "parameters": terms.parameters,
+            "terms": said | target,
+            "devices": devices,
             "refused": [],
             "refused_count": 0,
-            "idempotency_key": idempotency_key,
-            "request": _request(terms, devices),
+            "idempotency_key": key,
+            "request": request,
             "requested_by": caller.actor[:MAX_ACTOR_CHARS],
             "created_at": now,
         }
 
         def work(tx: Transaction) -> str:
-            if idempotency_key is not None:
-                first = repository.find_by_key(
-                    tx.connection, caller.organization_id, idempotency_key
-                )
+            if key is not None:
+                first = repository.find_by_key(tx.connection, caller.organization_id, key)
                 if first is not None:
-                    if first[1] != row["request"]:
-                        raise ConflictError(
-                            "This Idempotency-Key was used for another batch.",
-                            field="Idempotency-Key",
-                        )
+                    if first[1] != request:
+                        raise _used_otherwise()
                     return first[0]
             repository.insert_batch(tx, row)
             tx.after_commit(self._stored)
@@ -160,6 +235,9 @@ class BatchService(CommandBatches):
         )
         if found is None:
             raise NotFoundError(f"There is no batch {batch_id[:32]!r}.")
+        counts = found.states.items()
+        done = sum(count for state, count in counts if self._commands.is_outcome(found.app, state))
+        found.open_count = found.total - found.refused_count - done
         return found
 
     async def commands(
@@ -257,6 +335,11 @@ class BatchService(CommandBatches):
         return None
 
 
-def _request(terms: Terms, devices: Sequence[Device]) -> str:
-    said = (terms.request, sorted(device.id for device in devices))
-    return hashlib.sha256(msgspec.json.encode(said)).hexdigest()
+def _request(terms: Terms, asked: list[Any]) -> str:
+    return hashlib.sha256(msgspec.json.encode((terms.request, asked))).hexdigest()
+
+
+def _used_otherwise() -> ConflictError:
+    return ConflictError(
+        "This Idempotency-Key was used for another batch.", field="Idempotency-Key"
+    )

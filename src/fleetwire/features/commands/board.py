@@ -5,6 +5,7 @@ journal. Payloads stay in the database until they are needed.
 """
 
 import heapq
+from collections import Counter
 
 from fleetwire.features.commands.states import QUEUED, SENT
 
@@ -33,7 +34,7 @@ class Command:
         "not_before",
         "response_topic",
         "state",
-        "topic",
+        "topics",
     )
 
     def __init__(
@@ -42,7 +43,7 @@ class Command:
         app: str,
         device: int,
         name: str,
-        topic: str,
+        topics: tuple[str, ...],
         expires_at: int,
         state: str,
         attempts: int = 0,
@@ -54,7 +55,7 @@ class Command:
         self.app = app
         self.device = device
         self.name = name
-        self.topic = topic
+        self.topics = topics  # the same bytes go to each
         self.expires_at = expires_at
         self.state = state
         self.attempts = attempts
@@ -77,6 +78,10 @@ class Board:
 
     def __len__(self) -> int:
         return len(self._by_id)
+
+    def count_by_state(self) -> dict[str, int]:
+        """Return how many open commands are in each state."""
+        return Counter(command.state for command in self._by_id.values())
 
     def __contains__(self, command: Command) -> bool:
         return command.id in self._by_id

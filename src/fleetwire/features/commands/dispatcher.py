@@ -21,6 +21,7 @@ from fleetwire.errors import StoreUnavailableError
 from fleetwire.features.commands import repository
 from fleetwire.features.commands.board import Board, Command
 from fleetwire.features.commands.journal import Journal
+from fleetwire.features.commands.observer import CommandObserver
 from fleetwire.features.commands.repository import Step
 from fleetwire.features.commands.states import (
     ACCEPTED,
@@ -31,7 +32,7 @@ from fleetwire.features.commands.states import (
     SENT,
 )
 from fleetwire.net.clients import Client, Downlink
-from fleetwire.protocol.constants import CORRELATION_DATA, RESPONSE_TOPIC
+from fleetwire.protocol.constants import CORRELATION_DATA, RESPONSE_TOPIC, USER_PROPERTY
 from fleetwire.protocol.packets import Properties
 from fleetwire.store.database import Database
 
@@ -74,6 +75,7 @@ class Dispatcher:
         self._present: dict[int, list[Client]] = {}  # who of each device has begun to listen
         self._wake = asyncio.Event()
         self._timer = asyncio.Event()
+        self.observer: CommandObserver | None = None
 
     def look_at(self, device: int) -> None:
         """Publish what this device may be sent, soon."""
@@ -180,19 +182,23 @@ class Dispatcher:
         properties: Properties = {CORRELATION_DATA: command.id.encode()}
         if command.response_topic:
             properties[RESPONSE_TOPIC] = command.response_topic
-        if not self._downlink.send_to_device(
-            command.device,
-            command.topic,
-            payload,
-            expires_at=command.expires_at,
-            delivered=attempt.delivered,
-            lost=attempt.lost,
-            properties=properties,
-        ):
+        if self.observer is not None:
+            properties[USER_PROPERTY] = self.observer.properties(command.id)
+        for topic in command.topics:
+            attempt.outstanding += self._downlink.send_to_device(
+                command.device,
+                topic,
+                payload,
+                expires_at=command.expires_at,
+                delivered=attempt.delivered,
+                lost=attempt.lost,
+                properties=properties,
+            )
+        if not attempt.outstanding:
             return False
         command.attempts = attempt.number
         command.state = SENT
-        command.is_unconfirmed = attempt.early_loss == QOS0_UNKNOWABLE
+        command.is_unconfirmed = attempt.is_lost and attempt.early_loss == QOS0_UNKNOWABLE
         reason = attempt.early_loss if command.is_unconfirmed else None
         if command.may_repeat or reason is not None:
             self._note(command, SENT, reason, attempts=attempt.number)
@@ -280,35 +286,57 @@ def pause_us(attempts: int) -> int:
 
 
 class _Attempt:
-    """One publication of one command: keeps what is told during the call until after it."""
+    """One publication of one command, on all of its topics.
 
-    __slots__ = ("_command", "_dispatcher", "_is_sending", "_was_delivered", "early_loss", "number")
+    The first acknowledgement delivers it; it is lost once it is lost on every topic. What is told
+    during the calls is kept until after them.
+    """
+
+    __slots__ = (
+        "_command",
+        "_dispatcher",
+        "_is_sending",
+        "_losses",
+        "_was_delivered",
+        "early_loss",
+        "number",
+        "outstanding",
+    )
 
     def __init__(self, dispatcher: Dispatcher, command: Command, number: int) -> None:
         self._dispatcher = dispatcher
         self._command = command
         self._is_sending = True
         self._was_delivered = False
+        self._losses = 0
+        self.outstanding = 0  # on how many topics somebody listens
         self.number = number
         self.early_loss = ""
 
+    @property
+    def is_lost(self) -> bool:
+        """Say whether no acknowledgement can come any more."""
+        return self._losses >= self.outstanding
+
     def delivered(self) -> None:
-        if self._is_sending:
-            self._was_delivered = True
-        else:
+        if self._was_delivered:
+            return
+        self._was_delivered = True
+        if not self._is_sending:
             self._dispatcher.delivered(self._command, self.number)
 
     def lost(self, reason: str) -> None:
+        self._losses += 1
         if self._is_sending:
             self.early_loss = reason
-        else:
+        elif self.is_lost and not self._was_delivered:
             self._dispatcher.lost(self._command, self.number, reason)
 
     def settle(self) -> None:
-        """«Sent» is noted: say what came during the call."""
+        """«Sent» is noted: say what came during the calls."""
         self._is_sending = False
         if self._was_delivered:
             self._dispatcher.delivered(self._command, self.number)
-        elif self.early_loss:
+        elif self.is_lost:
             # Nothing is written within the call: the device cannot have it.
             self._dispatcher.lost(self._command, self.number, self.early_loss, was_on_its_way=False)

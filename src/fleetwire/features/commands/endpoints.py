@@ -1,10 +1,11 @@
 """HTTP: commands to devices, and what became of them."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 
 from fastapi import APIRouter, Header, Query, status
 
+from fleetwire.errors import InvalidValueError
 from fleetwire.features.commands.batches import BatchService
 from fleetwire.features.commands.schemas import (
     BatchRequest,
@@ -33,6 +34,15 @@ Key = Annotated[
 ]
 States = Annotated[Sequence[str], Query(description="only in these states; may be repeated")]
 Limit = Annotated[int, Query(ge=1, le=1000)]
+
+
+class _How(TypedDict):
+    expires_in_s: float
+    idempotency_key: str | None
+    lane: str | None
+    supersede: bool
+    retry: bool | None
+
 
 _NOT_SENT: dict[int | str, dict[str, Any]] = {
     404: {"description": "There is no such device"},
@@ -126,19 +136,39 @@ async def cancel_command(command_id: str, caller: Asks, commands: TheCommands) -
 async def send_batch(
     body: BatchRequest, caller: Asks, batches: TheBatches, idempotency_key: Key = None
 ) -> BatchView:
-    """Send a command to many devices; each gets one of its own within moments."""
-    batch = await batches.send(
-        caller,
-        body.app,
-        body.devices,
-        body.name,
-        body.parameters,
-        expires_in_s=parse_duration(body.expires_in, "expires_in"),
-        idempotency_key=idempotency_key,
-        lane=body.lane,
-        supersede=body.supersede,
-        retry=body.retry,
-    )
+    """Send a command to many devices; each gets one of its own within moments.
+
+    Exactly one of `devices`, `group` and `query` says which.
+    """
+    named = {"devices": body.devices, "group": body.group, "query": body.query}
+    given = [field for field, value in named.items() if value is not None]
+    if len(given) != 1:
+        raise InvalidValueError(
+            "Exactly one of devices, group and query says to whom", field=(given or ["devices"])[-1]
+        )
+    how: _How = {
+        "expires_in_s": parse_duration(body.expires_in, "expires_in"),
+        "idempotency_key": idempotency_key,
+        "lane": body.lane,
+        "supersede": body.supersede,
+        "retry": body.retry,
+    }
+    if body.devices is None:
+        batch = await batches.send_to(
+            caller,
+            body.name,
+            body.parameters,
+            group=body.group,
+            query=body.query,
+            app=body.app,
+            **how,
+        )
+    elif body.app is None:
+        raise InvalidValueError("Say whose devices these are", field="app")
+    else:
+        batch = await batches.send(
+            caller, body.app, body.devices, body.name, body.parameters, **how
+        )
     return BatchView.of(batch)
 
 

@@ -40,7 +40,11 @@ class CommandRequest(BaseModel):
 
 
 class BatchRequest(CommandRequest):
-    """A command to be sent to each of these devices."""
+    """A command to be sent to many devices: those named, those of a group, or those of a query.
+
+    The devices of a group or a query are those of this moment. `app` may be left out for them if
+    they all belong to one; with it, only that app's are told.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -51,15 +55,19 @@ class BatchRequest(CommandRequest):
                     "name": "start_monitoring",
                     "parameters": {"interval": 30},
                     "expires_in": "1h",
-                }
+                },
+                {"group": "cold-floor-2", "name": "restart", "expires_in": "1h"},
+                {"query": "tag:cold and not connected:true", "name": "restart"},
             ]
         }
     )
 
-    app: str = Field(min_length=1, max_length=64)
-    devices: list[Annotated[str, Field(min_length=1, max_length=128)]] = Field(
-        min_length=1, max_length=20_000
+    app: str | None = Field(None, min_length=1, max_length=64)
+    devices: list[Annotated[str, Field(min_length=1, max_length=128)]] | None = Field(
+        None, min_length=1, max_length=20_000
     )
+    group: str | None = Field(None, min_length=1, max_length=64)
+    query: str | None = Field(None, min_length=1, max_length=1000)
 
 
 class LineView(BaseModel):
@@ -152,10 +160,15 @@ class BatchView(BaseModel):
 
     id: str
     app: str
+    group: str | None = Field(description="whose devices it was sent to, as they were then")
+    query: str | None
     name: str
     parameters: dict[str, Any]
     total: int = Field(description="devices")
     waiting: int = Field(description="devices that do not have their command yet")
+    open_count: int = Field(
+        description="devices of which an outcome is still to come, those that wait included"
+    )
     states: dict[str, int] = Field(description="how many commands stand in which state")
     refused_count: int
     refused: list[RefusedView] = Field(description="the first of them")
@@ -168,10 +181,13 @@ class BatchView(BaseModel):
         return cls(
             id=batch.id,
             app=batch.app,
+            group=batch.group,
+            query=batch.query,
             name=batch.name,
             parameters=batch.parameters,
             total=batch.total,
             waiting=batch.waiting,
+            open_count=batch.open_count,
             states=batch.states,
             refused_count=batch.refused_count,
             refused=[

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import threading
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from fleetwire.features.commands.board import STORING, Board, Command
 from fleetwire.features.commands.dispatcher import NOT_REPEATED, Dispatcher
 from fleetwire.features.commands.events import event_of
 from fleetwire.features.commands.journal import Journal
+from fleetwire.features.commands.observer import CommandObserver
 from fleetwire.features.commands.repository import Owner, Step
 from fleetwire.features.commands.states import (
     CANCELLED,
@@ -22,7 +24,7 @@ from fleetwire.features.commands.states import (
     SUPERSEDED,
     is_outcome,
 )
-from fleetwire.features.commands.terms import Terms, check_states, terms_of
+from fleetwire.features.commands.terms import Terms, check_states, rows_of, terms_of
 from fleetwire.features.commands.waiting import Waiting
 from fleetwire.features.devices.registry import Registry
 from fleetwire.features.paging import check_limit, decode_cursor, encode_cursor
@@ -38,7 +40,6 @@ READ = "device.read"
 SEND = "command.send"
 
 MAX_OPEN = 1000  # of one device
-MAX_ACTOR_CHARS = 128
 RESTART = "restart"
 
 
@@ -46,7 +47,7 @@ class CommandService(Commands, ClientObserver):
     """Takes commands, and knows what becomes of them.
 
     `answering_apps` are those whose devices answer commands (None = those that say so); elsewhere
-    delivery is the outcome.
+    delivery is the outcome. `check` raises for a command that a device does not take.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class CommandService(Commands, ClientObserver):
         apps: Mapping[str, App],
         *,
         answering_apps: frozenset[str] | None = None,
+        check: Callable[[Device, str, dict[str, Any]], None] = lambda device, name, given: None,
         clock: Callable[[], int] = instants.now,
     ) -> None:
         self._db = db
@@ -67,12 +69,15 @@ class CommandService(Commands, ClientObserver):
         if answering_apps is None:
             answering_apps = frozenset(app.name for app in apps.values() if app.answers_commands)
         self._answering_apps = answering_apps
+        self._check = check
         self._clock = clock
         self._last_created_at = 0
+        self._creating = threading.Lock()
         self._waiting = Waiting()
         self._board = Board()
         self._journal = Journal(db, registry, log_of_events, self._told)
         self._dispatcher = Dispatcher(db, downlink, self._board, self._journal, clock)
+        self._observer: CommandObserver | None = None
 
     # --- the service's life ---
 
@@ -110,6 +115,11 @@ class CommandService(Commands, ClientObserver):
                 self._journal.add(command, Step(command.id, SENT, reason, now))
         await self._journal.flush()
 
+    def observe(self, observer: CommandObserver) -> None:
+        """Have an observer follow every command from now on."""
+        self._observer = observer
+        self._dispatcher.observer = observer
+
     async def run(self) -> None:
         """Publish, expire and store, until cancelled. Call `flush()` afterwards."""
         async with asyncio.TaskGroup() as tasks:
@@ -127,10 +137,11 @@ class CommandService(Commands, ClientObserver):
         elif client.grant.anonymous:
             # Without credentials a client is the device whose command topic it names exactly.
             for app in self._apps.values():
-                device_id = _device_id_in(app.command_topic, topic_filter)
-                device = self._registry.find(app.name, device_id)
-                if device is not None:
-                    self._dispatcher.listening(device.id, client)
+                for template in app.command_topics:
+                    device_id = _device_id_in(template, topic_filter)
+                    device = self._registry.find(app.name, device_id)
+                    if device is not None:
+                        self._dispatcher.listening(device.id, client)
 
     def disconnected(self, client: Client, reason: str) -> None:
         self._dispatcher.left(client)
@@ -174,11 +185,38 @@ class CommandService(Commands, ClientObserver):
         """
         caller.require(SEND)
         known = self._own(caller, device)
+        terms = self.terms_for(
+            known,
+            name,
+            parameters,
+            payload=payload,
+            expires_in_s=expires_in_s,
+            idempotency_key=idempotency_key,
+            lane=lane,
+            supersede=supersede,
+            retry=retry,
+        )
+        return await self.send_on(terms, known, caller.actor)
+
+    def terms_for(
+        self,
+        device: Device,
+        name: str,
+        parameters: dict[str, Any],
+        *,
+        payload: bytes | None,
+        expires_in_s: float,
+        idempotency_key: str | None,
+        lane: str | None,
+        supersede: bool = False,
+        retry: bool | None = None,
+    ) -> Terms:
+        """Return the terms of a command to a device. Raises InvalidValueError, ConflictError."""
         id_field = None
         if payload is None:
             id_field = self.id_field_of(device.app)
             payload = self.payload_of(device.app, name, parameters)
-        terms = terms_of(
+        return terms_of(
             name,
             parameters,
             payload,
@@ -189,13 +227,16 @@ class CommandService(Commands, ClientObserver):
             retry=retry,
             id_field=id_field,
         )
-        return await self.send_on(terms, known, caller.actor)
 
     def payload_of(self, app: str, name: str, parameters: dict[str, Any]) -> bytes:
         """Return the bytes that an app's devices read. Raises ConflictError if they read none."""
-        if not self._topic(app, "-"):
+        if not self._topics(app, "-"):
             raise ConflictError(f"Devices of the app {app!r} take no commands.")
         return self._apps[app].command_payload(name, parameters)
+
+    def is_outcome(self, app: str, state: str) -> bool:
+        """Say whether nothing more will be known of an app's command in this state."""
+        return is_outcome(state, answers=app in self._answering_apps)
 
     def id_field_of(self, app: str) -> str | None:
         """Return where an app's devices read a command's id."""
@@ -204,46 +245,12 @@ class CommandService(Commands, ClientObserver):
 
     async def send_on(self, terms: Terms, device: Device, actor: str) -> CommandRecord:
         """Store a command on these terms; who may do so was decided before."""
-        topic = self._topic(device.app, device.device_id)
-        if not topic:
+        if not self._topics(device.app, device.device_id):
             raise ConflictError(f"Devices of the app {device.app!r} take no commands.")
-        if self._board.count(device.id) >= MAX_OPEN:
+        if self.count_open(device) >= MAX_OPEN:
             raise TooManyError(f"The device has {MAX_OPEN} open commands, which is the most.")
-        # Strictly ascending: the order of sending, and the cursor of the list.
-        now = self._clock()
-        created_at = self._last_created_at = max(now, self._last_created_at + 1)
-        command = self._command(
-            secrets.token_hex(16),
-            device.id,
-            device.app,
-            terms.name,
-            now + round(terms.expires_in_s * 1e6),
-            STORING,
-            lane=terms.lane,
-            may_repeat=terms.may_repeat,
-        )
-        row = {
-            "id": command.id,
-            "organization_id": device.organization_id,
-            "app": device.app,
-            "device": device.id,
-            "name": terms.name,
-            "parameters": terms.parameters,
-            "payload": terms.payload_for(command.id),
-            "state": QUEUED,
-            "attempts": 0,
-            "idempotency_key": terms.idempotency_key,
-            "requested_by": actor[:MAX_ACTOR_CHARS],
-            "created_at": created_at,
-            "expires_at": command.expires_at,
-            "updated_at": created_at,
-        }
-        beside = {
-            "lane": terms.lane,
-            "may_repeat": terms.may_repeat,
-            "request": terms.request,
-            "batch_id": terms.batch_id,
-        }
+        command, created_at = self.new_command(terms, device, secrets.token_hex(16), STORING)
+        row, beside = rows_of(command.id, device, terms, actor, created_at, command.expires_at)
         older = self._hold_older(command) if terms.supersedes else []
 
         def work(tx: Transaction) -> CommandRecord:
@@ -279,10 +286,52 @@ class CommandService(Commands, ClientObserver):
                 self._dispatcher.look_at(device.id)
 
         self._dispatcher.track(command)
+        if self._observer is not None:
+            self._observer.requested(command.id)
         storing = asyncio.ensure_future(self._db.write(work))
         storing.add_done_callback(stored)
         # A caller who goes away has sent his command all the same.
         return await asyncio.shield(storing)
+
+    def check_deadlines(self) -> None:
+        """Expire what is past its deadline, when the clock was moved."""
+        self._dispatcher.check_deadlines()
+
+    def count_by_state(self) -> dict[str, int]:
+        """Return how many open commands of all devices are in each state."""
+        return self._board.count_by_state()
+
+    def count_open(self, device: Device) -> int:
+        """Return how many commands of a device are not closed."""
+        return self._board.count(device.id)
+
+    def new_command(self, terms: Terms, device: Device, id: str, state: str) -> tuple[Command, int]:
+        """Return a command that is on no board yet, and the instant it is created at.
+
+        Raises InvalidValueError, naming the field, if devices of this type take no such command.
+        """
+        self._check(device, terms.name, terms.parameters)
+        now = self._clock()
+        with self._creating:  # the writer's thread makes commands, too
+            # Strictly ascending: the order of sending, and the cursor of the list.
+            created_at = self._last_created_at = max(now, self._last_created_at + 1)
+        command = self._command(
+            id,
+            device.id,
+            device.app,
+            terms.name,
+            now + round(terms.expires_in_s * 1e6),
+            state,
+            lane=terms.lane,
+            may_repeat=terms.may_repeat,
+        )
+        return command, created_at
+
+    def stored(self, commands: Collection[Command]) -> None:
+        """Take up commands whose rows others have committed as queued."""
+        for command in commands:
+            self._dispatcher.track(command)
+            self._queued(command)
 
     def _hold_older(self, command: Command) -> list[Command]:
         """Return what waits in the command's lane; it is not published meanwhile."""
@@ -314,7 +363,7 @@ class CommandService(Commands, ClientObserver):
             app,
             device,
             name,
-            "" if known is None else self._topic(app, known.device_id),
+            () if known is None else self._topics(app, known.device_id),
             expires_at,
             state,
             attempts,
@@ -419,11 +468,11 @@ class CommandService(Commands, ClientObserver):
             )
         return known
 
-    def _topic(self, app: str, device_id: str) -> str:
-        """Return where a device's commands go; "" if its app is not here or sends none."""
+    def _topics(self, app: str, device_id: str) -> tuple[str, ...]:
+        """Return where a device's commands go; nowhere if its app is not here or sends none."""
         known = self._apps.get(app)
-        template = known.command_topic if known is not None else None
-        return "" if template is None else template.replace("{device_id}", device_id)
+        templates = known.command_topics if known is not None else []
+        return tuple(template.replace("{device_id}", device_id) for template in templates)
 
 
 def _read(connection: Connection, command_id: str) -> tuple[Owner, CommandRecord]:
@@ -448,10 +497,8 @@ def _not_found(command_id: str) -> NotFoundError:
     return NotFoundError(f"There is no command {command_id[:32]!r}.")
 
 
-def _device_id_in(template: str | None, topic: str) -> str:
+def _device_id_in(template: str, topic: str) -> str:
     """Return what stands in a topic where the template has `{device_id}`, "" if it does not fit."""
-    if template is None:
-        return ""
     before, _, after = template.partition("{device_id}")
     if len(topic) <= len(before) + len(after):
         return ""

@@ -9,13 +9,15 @@ from typing import Any
 import msgspec
 
 from fleetwire.errors import InvalidValueError
-from fleetwire.features.commands.states import ALL
+from fleetwire.features.commands.states import ALL, QUEUED
 from fleetwire.features.devices.rules import check_text
+from fleetwire.kit.device import Device
 
 MAX_PAYLOAD_BYTES = 64 * 1024
 MAX_NAME_CHARS = 128
 MAX_KEY_CHARS = 128
 MAX_LANE_CHARS = 64
+MAX_ACTOR_CHARS = 128
 MIN_EXPIRES_IN_S = 1.0
 MAX_EXPIRES_IN_S = 30 * 86_400.0
 
@@ -95,3 +97,32 @@ def terms_of(
         name, parameters, payload, expires_in_s, lane, supersede, may_repeat, idempotency_key,
         id_field=id_field,
     )  # fmt: skip
+
+
+def rows_of(
+    command_id: str, device: Device, terms: Terms, actor: str, created_at: int, expires_at: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the rows of a new command: itself, and its terms."""
+    row = {
+        "id": command_id,
+        "organization_id": device.organization_id,
+        "app": device.app,
+        "device": device.id,
+        "name": terms.name,
+        "parameters": terms.parameters,
+        "payload": terms.payload_for(command_id),
+        "state": QUEUED,
+        "attempts": 0,
+        "idempotency_key": terms.idempotency_key,
+        "requested_by": actor[:MAX_ACTOR_CHARS],
+        "created_at": created_at,
+        "expires_at": expires_at,
+        "updated_at": created_at,
+    }
+    beside = {
+        "lane": terms.lane,
+        "may_repeat": terms.may_repeat,
+        "request": terms.request,
+        "batch_id": terms.batch_id,
+    }
+    return row, beside

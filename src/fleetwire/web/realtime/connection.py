@@ -7,7 +7,7 @@ on is ended with the reason, one that may see less goes on with less.
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +21,13 @@ from fleetwire.errors import (
     TooManyError,
     UnauthenticatedError,
 )
-from fleetwire.kit.device import Device
 from fleetwire.kit.services import Caller
 from fleetwire.web.realtime.access import Access
 from fleetwire.web.realtime.chunk import Part, part
-from fleetwire.web.realtime.interest import RIGHTS, Wish, question
+from fleetwire.web.realtime.interest import DEVICES, RIGHTS, Wish, question
 from fleetwire.web.realtime.reader import Reader
 from fleetwire.web.realtime.rooms import Room, Seat
+from fleetwire.web.realtime.selection import Selection
 
 if TYPE_CHECKING:
     from fleetwire.web.realtime.hub import RealtimeHub
@@ -65,56 +65,93 @@ class Channel(ABC):
 class Subscription:
     """What one subscription hears, and the task that sends it."""
 
-    def __init__(self, wish: Wish, seat: Seat) -> None:
+    def __init__(self, wish: Wish, seat: Seat, selection: Selection | None) -> None:
         self.wish = wish
         self.seat = seat
+        self.selection = selection
         self.task: asyncio.Task[None] | None = None
+
+    def over(self) -> None:
+        """Keep nothing for it any more."""
+        self.seat.leave()
+        if self.selection is not None:
+            self.selection.close()
 
 
 class Connection:
     """One client. `ended` is done with an error, or None, once it may not or cannot go on."""
 
     def __init__(
-        self, hub: "RealtimeHub", access: Access, caller: Caller, channel: Channel
+        self,
+        hub: "RealtimeHub",
+        access: Access,
+        caller: Caller,
+        channel: Channel,
+        only_app: str | None = None,
     ) -> None:
+        """`only_app` is the app whose listener it came to; None = the platform's."""
         self.caller = caller
         self.actor = caller.actor
         self.ended: asyncio.Future[DomainError | None] = asyncio.get_running_loop().create_future()
         self._hub = hub
         self._access = access
         self._channel = channel
+        self._only_app = only_app
         self._subscriptions: dict[str, Subscription] = {}
+        self._opening: set[str] = set()  # names of subscriptions whose devices are asked for
 
     async def subscribe(self, name: str, wish: Wish) -> None:
         """Begin to send what is wished, under this name.
 
-        Raises InvalidValueError, NotFoundError, ConflictError, TooManyError.
+        Raises InvalidValueError, ForbiddenError, NotFoundError, ConflictError, TooManyError,
+        UnavailableError.
         """
         if self.ended.done():
             return
         if len(name) > MAX_NAME_CHARS:
             raise InvalidValueError(f"A name has at most {MAX_NAME_CHARS} characters.", field="id")
-        if name in self._subscriptions:
+        if name in self._subscriptions or name in self._opening:
             raise ConflictError(f"There is a subscription {name!r} already.", field="id")
         most = self._hub.bounds.subscriptions
-        if len(self._subscriptions) >= most:
+        if len(self._subscriptions) + len(self._opening) >= most:
             raise TooManyError(f"A connection has at most {most} subscriptions.")
-        self._hub.snapshots.check(self.caller, wish)
+        self._hub.snapshots.check(self.caller, wish, self._only_app)
+        self._opening.add(name)
+        try:
+            selection = await self._select(wish)
+        finally:
+            self._opening.discard(name)
+        if self.ended.done():
+            if selection is not None:
+                selection.close()
+            return
         reader = Reader(
             keeps_latest=wish.slow == "latest",
             buffer_events=self._hub.bounds.buffer_events,
             buffer_chars=self._hub.bounds.buffer_chars,
         )
-        subscription = Subscription(wish, Seat(self._hub.rooms, self._room(wish), reader))
-        self._subscriptions[name] = subscription
+        seat = Seat(self._hub.rooms, self._room(wish, selection), reader)
+        subscription = self._subscriptions[name] = Subscription(wish, seat, selection)
         task = subscription.task = asyncio.create_task(self._run(name, subscription))
 
         def over(_: asyncio.Task[None]) -> None:
-            subscription.seat.leave()
+            subscription.over()
             del self._subscriptions[name]
 
         # Not at the end of the task itself: one that is cancelled at once never begins.
         task.add_done_callback(over)
+
+    async def _select(self, wish: Wish) -> Selection | None:
+        """Return the devices that its groups and query mean; None = there are none of these."""
+        if not wish.groups and wish.query is None:
+            return None
+        self.caller.require(DEVICES)  # as for everybody who asks which devices a query means
+        selection = Selection(self._hub.memberships, wish)
+        try:
+            await selection.open(self.caller.organization_id)
+        except StoreUnavailableError:
+            raise UnavailableError("The database does not answer. Try again.") from None
+        return selection
 
     async def unsubscribe(self, name: str) -> None:
         """End a subscription; one that is not there is ended already."""
@@ -144,7 +181,9 @@ class Connection:
         names = list(self._subscriptions)
         try:
             for subscription in self._subscriptions.values():
-                subscription.seat.move(self._room(subscription.wish))
+                if subscription.selection is not None:
+                    caller.require(DEVICES)
+                subscription.seat.move(self._room(subscription.wish, subscription.selection))
         except DomainError as error:
             self.end(error)
             return
@@ -171,13 +210,20 @@ class Connection:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._hub.forget(self)
 
-    def _room(self, wish: Wish) -> Room:
-        caller, interest = self.caller, wish.interest
+    def _room(self, wish: Wish, selection: Selection | None) -> Room:
+        interest, rights = wish.interest, self.caller.permissions & RIGHTS
         return Room(
-            caller.organization_id,
-            (interest, caller.permissions & RIGHTS),
-            question(interest, caller, self._hub.readings_events, self._hub.in_group),
+            self.caller.organization_id,
+            (interest, rights, self._only_app),
+            question(
+                interest,
+                rights,
+                self._hub.readings_events,
+                only_app=self._only_app,
+                is_selected=None if selection is None else selection.holds,
+            ),
             self._hub.rooms.encoder.frame,
+            app=self._only_app,
             device_ids=frozenset(
                 device_id
                 for name in interest.devices
@@ -187,13 +233,30 @@ class Connection:
         )
 
     async def _run(self, name: str, subscription: Subscription) -> None:
-        try:
+        members: asyncio.Task[None] | None = None
+
+        async def send() -> None:
+            nonlocal members
             async with aclosing(self._parts(subscription)) as parts:
                 async for told in parts:
-                    async with asyncio.timeout(SEND_TIMEOUT_S):
-                        await self._channel.send(name, told)
+                    if members is None and told.name not in ("subscribed", "snapshot"):
+                        telling = self._ended_by(self._tell_members(name, subscription))
+                        members = asyncio.create_task(telling)
+                    await self._send(name, told)
                     # Sending into a socket with room does not pause; others must get their turn.
                     await asyncio.sleep(0)
+
+        try:
+            await self._ended_by(send())
+        finally:
+            if members is not None:
+                members.cancel()
+                await asyncio.gather(members, return_exceptions=True)
+
+    async def _ended_by(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do the work of a subscription; what goes wrong in it ends the connection."""
+        try:
+            await work
         except DomainError as error:
             self.end(error)
         except StoreUnavailableError:
@@ -206,15 +269,20 @@ class Connection:
             log.error("a subscription failed", actor=self.caller.actor, exc_info=error)
             self.end(UnavailableError("Something failed on our side. Connect again with since."))
 
+    async def _send(self, name: str, told: Part) -> None:
+        async with asyncio.timeout(SEND_TIMEOUT_S):
+            await self._channel.send(name, told)
+
     async def _parts(self, subscription: Subscription) -> AsyncGenerator[Part, None]:
         wish, hub = subscription.wish, self._hub
         await hub.rooms.settle()
         top = await hub.rooms.history.newest()
         yield part("subscribed", cursor=top)
         if wish.wants_snapshot:
-            async with aclosing(
-                hub.snapshots.pages(lambda: self.caller, wish, self._groups(wish))
-            ) as pages:
+            pages = hub.snapshots.pages(
+                lambda: self.caller, wish, subscription.selection, self._only_app
+            )
+            async with aclosing(pages):
                 async for devices in pages:
                     yield part("snapshot", devices=devices)
         since = top if wish.since is None else wish.since
@@ -222,6 +290,23 @@ class Connection:
             async for told in parts:
                 yield told
 
-    def _groups(self, wish: Wish) -> list[Callable[[Device], bool]]:
-        in_group: Any = self._hub.in_group
-        return [in_group(self.caller.organization_id, name) for name in wish.groups]
+    async def _tell_members(self, name: str, subscription: Subscription) -> None:
+        """Tell which devices join and leave the groups and the query."""
+        selection, wish = subscription.selection, subscription.wish
+        if selection is None:
+            return
+        snapshots = self._hub.snapshots
+        while True:
+            joined, left = await selection.changes()
+            joined = [each for each in joined if snapshots.is_meant(each, wish, self._only_app)]
+            names = [
+                {"app": each.app, "device_id": each.device_id}
+                for each in left
+                if snapshots.is_meant(each, wish, self._only_app)
+            ]
+            shown = snapshots.of(lambda: self.caller, joined)
+            async with aclosing(shown):
+                async for devices in shown:
+                    await self._send(name, part("members", joined=devices, left=[]))
+            if names:
+                await self._send(name, part("members", joined=[], left=names))

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import structlog
 
 from fleetwire.errors import TooManyError
+from fleetwire.features.devices.membership import Memberships
 from fleetwire.kit.app import App
-from fleetwire.kit.services import Audit, Caller, Devices, Telemetry
+from fleetwire.kit.services import Audit, Devices, Telemetry
 from fleetwire.web.realtime.access import Access
 from fleetwire.web.realtime.connection import Channel, Connection, UnavailableError
-from fleetwire.web.realtime.interest import InGroup
 from fleetwire.web.realtime.snapshot import Snapshots
 from fleetwire.web.realtime.stream import LiveStream
 
@@ -33,10 +33,7 @@ class Bounds:
 
 
 class RealtimeHub:
-    """Everybody who follows events on the platform's channels.
-
-    `in_group` says which devices are in a group; None = there are no groups.
-    """
+    """Everybody who follows events on the channels, of whichever listener."""
 
     def __init__(
         self,
@@ -45,13 +42,13 @@ class RealtimeHub:
         telemetry: Telemetry,
         audit: Audit,
         apps: Mapping[str, App],
+        memberships: Memberships,
         *,
         bounds: Bounds | None = None,
-        in_group: InGroup | None = None,
     ) -> None:
         self.bounds = bounds or Bounds()
         self.rooms = stream.rooms
-        self.in_group = in_group
+        self.memberships = memberships
         self.readings_events = {
             name: app.readings_event for name, app in apps.items() if app.readings_event
         }
@@ -66,8 +63,12 @@ class RealtimeHub:
         self._wake = asyncio.Event()
         self._rechecks: set[asyncio.Task[None]] = set()
 
-    async def connect(self, access: Access, channel: Channel, name: str) -> Connection:
+    async def connect(
+        self, access: Access, channel: Channel, name: str, only_app: str | None = None
+    ) -> Connection:
         """Let a client in on the channel of this name; `Connection.close` must follow.
+
+        With `only_app` nothing but that app's events and devices are there for it.
 
         Raises UnauthenticatedError, ForbiddenError, TooManyError.
         """
@@ -78,10 +79,11 @@ class RealtimeHub:
         if len(self.open) >= self.bounds.connections:
             raise TooManyError(f"{len(self.open)} are connected, which is the most.")
         self._by_actor[caller.actor] = count + 1
-        connection = Connection(self, access, caller, channel)
+        connection = Connection(self, access, caller, channel, only_app)
         self.open[connection] = None
+        detail = {"channel": name} | ({} if only_app is None else {"app": only_app})
         try:
-            await self._audit.record(caller, "realtime.connected", detail={"channel": name})
+            await self._audit.record(caller, "realtime.connected", detail=detail)
         except BaseException:
             self.forget(connection)
             raise
@@ -107,7 +109,7 @@ class RealtimeHub:
             self._all_due = True
         else:
             self._due.add(identity)
-        self._stream.recheck(lambda caller: identity is None or is_of(caller, identity))
+        self._stream.recheck(lambda caller: identity is None or caller.is_identity(identity))
         self._wake.set()
 
     def recheck_organization(self, organization_id: int) -> None:
@@ -133,7 +135,7 @@ class RealtimeHub:
                 for connection in self.open
                 if all_due
                 or connection.caller.organization_id in organizations
-                or any(is_of(connection.caller, identity) for identity in due)
+                or any(connection.caller.is_identity(identity) for identity in due)
             ]
             # Not awaited: an issuer whose keys are slow to come must not delay others.
             task = asyncio.create_task(_recheck(concerned))
@@ -150,8 +152,3 @@ async def _recheck(connections: list[Connection]) -> None:
     for start in range(0, len(connections), SWEEP_TURN):
         turn = connections[start : start + SWEEP_TURN]
         await asyncio.gather(*(connection.recheck() for connection in turn))
-
-
-def is_of(caller: Caller, identity: str) -> bool:
-    """Say whether a caller is this identity; a key's may stand with its name, `key:5/gateway`."""
-    return caller.actor.partition("/")[0] == identity.partition("/")[0]

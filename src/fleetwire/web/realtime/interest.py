@@ -6,8 +6,9 @@ from typing import Any, Literal
 import msgspec
 
 from fleetwire.errors import InvalidValueError
+from fleetwire.features.devices.query import parse
 from fleetwire.kit.device import Device
-from fleetwire.kit.services import Caller, LiveEvent
+from fleetwire.kit.services import LiveEvent
 from fleetwire.protocol.errors import TopicFilterInvalidError
 from fleetwire.protocol.topics import check_topic_filter, matches as topic_matches, split_shared
 
@@ -19,20 +20,21 @@ READINGS = "telemetry.read"
 DEVICES = "device.read"
 RIGHTS = frozenset({READINGS, DEVICES})  # with either of them there is something to follow
 
-InGroup = Callable[[int, str], Callable[[Device], bool]]
-"""(organisation, group) → which devices are in it. Raises NotFoundError."""
-
 
 class Interest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is wanted: any of each kind that is named, and all kinds together; () = whatever.
 
-    `devices` are `app/device_id`, or a `device_id` of any app. `events` are names of events or
+    `organizations` are keys of organisations; a caller speaks for one. `devices` are
+    `app/device_id`, or a `device_id` of any app. `query` is in the language of the device list, and
+    with `groups` it counts who is meant at the moment of the event. `events` are names of events or
     `command.*`. `topics` are MQTT Topic Filters.
     """
 
+    organizations: tuple[int, ...] = ()
     apps: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
+    query: str | None = None
     events: tuple[str, ...] = ()
     topics: tuple[str, ...] = ()
 
@@ -57,7 +59,15 @@ class Wish(Interest, frozen=True, forbid_unknown_fields=True):
     @property
     def interest(self) -> Interest:
         """What is wanted, without how: subscriptions of one interest share their work."""
-        return Interest(self.apps, self.devices, self.groups, self.events, self.topics)
+        return Interest(
+            self.organizations,
+            self.apps,
+            self.devices,
+            self.groups,
+            self.query,
+            self.events,
+            self.topics,
+        )
 
 
 def wish_of(content: Mapping[str, Any]) -> Wish:
@@ -81,6 +91,10 @@ def wish_of(content: Mapping[str, Any]) -> Wish:
         raise InvalidValueError("events: a * stands at the end of a name only", field="events")
     for topic in wish.topics:
         _check_topic(topic)
+    if len(wish.organizations) > MOST_OF_A_KIND:
+        raise InvalidValueError("organizations: too many", field="organizations")
+    if wish.query is not None:
+        parse(wish.query)
     if wish.since is not None and not 0 <= wish.since <= MAX_CURSOR:
         raise InvalidValueError("since must be the cursor of an event", field="since")
     return wish
@@ -98,25 +112,25 @@ def _check_topic(topic_filter: str) -> None:
 
 def question(
     interest: Interest,
-    caller: Caller,
+    permissions: frozenset[str],
     readings_events: Mapping[str, str],
-    in_group: InGroup | None,
+    *,
+    only_app: str | None = None,
+    is_selected: Callable[[Device], bool] | None = None,
 ) -> Callable[[LiveEvent], bool]:
-    """Return what says whether an event of the caller's organisation is wanted, and allowed.
+    """Return what says whether an event of the reader's organisation is wanted, and allowed.
 
     Events that tell readings need `telemetry.read`, all others `device.read`. `readings_events`
-    are the former by app. Raises NotFoundError for a group that is not there.
+    are the former by app. `only_app` is the one whose listener is asked; `is_selected` says who is
+    in the groups and the query.
     """
-    if interest.groups and in_group is None:
-        raise InvalidValueError("There are no groups on this server.", field="groups")
-    groups = [in_group(caller.organization_id, name) for name in interest.groups if in_group]
     apps = frozenset(interest.apps)
     devices = frozenset(interest.devices)
     names = frozenset(name for name in interest.events if not name.endswith("*"))
     beginnings = tuple(name[:-1] for name in interest.events if name.endswith("*"))
     topics = interest.topics
-    readings_allowed = READINGS in caller.permissions
-    others_allowed = DEVICES in caller.permissions
+    readings_allowed = READINGS in permissions
+    others_allowed = DEVICES in permissions
 
     def wanted(event: LiveEvent) -> bool:
         app, name, device = event.app, event.name, event.device
@@ -125,7 +139,7 @@ def question(
                 return False
         elif not others_allowed:
             return False
-        if apps and app not in apps:
+        if (apps and app not in apps) or (only_app is not None and app != only_app):
             return False
         if devices and not is_named(device, devices):
             return False
@@ -133,7 +147,7 @@ def question(
             return False
         if topics and not any(topic_matches(topic, event.topic) for topic in topics):
             return False
-        return not groups or any(is_in(device) for is_in in groups)
+        return is_selected is None or is_selected(device)
 
     return wanted
 

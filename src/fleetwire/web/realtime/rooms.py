@@ -80,6 +80,7 @@ class Rooms:
         self._places: dict[tuple[int, str | None], list[Room]] = {}
         self._leave_bus: Callable[[], None] | None = None
         self._is_settled = False  # what is committed from now on is told
+        self.missed = 0  # events since start that slow readers were not shown one by one
 
     def __len__(self) -> int:
         return len(self._rooms)
@@ -96,6 +97,11 @@ class Rooms:
         if self._leave_bus is None:
             self._leave_bus = self._bus.subscribe(self._hear)
         return known
+
+    @property
+    def readers(self) -> int:
+        """How many readers are in all rooms."""
+        return sum(len(room.readers) for room in self._rooms.values())
 
     def leave(self, room: Room, reader: Reader) -> None:
         """Take a reader out; an empty room is no more."""
@@ -156,6 +162,7 @@ class Rooms:
             while behind is None:
                 taken = await reader.next()
                 if taken.missed:
+                    self.missed += taken.missed
                     yield part("lagged", lagged=taken.missed, since=taken.since)
                 if taken.chunks and not taken.missed:
                     yield events_part(taken.chunks)

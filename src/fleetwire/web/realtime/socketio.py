@@ -58,8 +58,11 @@ class _Json:
 class SocketIO:
     """The channel, for the listeners it is added to."""
 
-    def __init__(self, hub: RealtimeHub, gate: Gate, origins: Sequence[str]) -> None:
+    def __init__(
+        self, hub: RealtimeHub, gate: Gate, origins: Sequence[str], only_app: str | None
+    ) -> None:
         self._hub = hub
+        self._only_app = only_app
         self._gate = gate
         self._connections: dict[str, Connection] = {}
         self._signed_in: set[str] = set()  # the transports of those
@@ -128,7 +131,8 @@ class SocketIO:
         token = auth.get("token") if isinstance(auth, dict) else None
         access = Access(self._gate, HTTPConnection(scope), token if isinstance(token, str) else "")
         try:
-            connection = await self._hub.connect(access, _Emits(self._server, sid), "socket.io")
+            channel = _Emits(self._server, sid)
+            connection = await self._hub.connect(access, channel, "socket.io", self._only_app)
         except DomainError as error:
             raise socketio.exceptions.ConnectionRefusedError(
                 error.message, {"status": error.status}

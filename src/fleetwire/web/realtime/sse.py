@@ -33,7 +33,9 @@ _EXAMPLE = (
 )
 
 
-def sse_router(hub: RealtimeHub, gate: Gate, origins: Sequence[str]) -> APIRouter:
+def sse_router(
+    hub: RealtimeHub, gate: Gate, origins: Sequence[str], only_app: str | None
+) -> APIRouter:
     """Return the route."""
     router = APIRouter(
         tags=["realtime"],
@@ -49,6 +51,8 @@ def sse_router(hub: RealtimeHub, gate: Gate, origins: Sequence[str]) -> APIRoute
         app: Annotated[list[str] | None, Query()] = None,
         device: Annotated[list[str] | None, Query(description="`app/device_id`")] = None,
         group: Annotated[list[str] | None, Query()] = None,
+        query: Annotated[str | None, Query(examples=["tag:cold and attr.floor=2"])] = None,
+        organization: Annotated[list[int] | None, Query()] = None,
         event: Annotated[list[str] | None, Query(examples=["command.*"])] = None,
         topic: Annotated[list[str] | None, Query(description="MQTT Topic Filter")] = None,
         since: Annotated[str | None, Query(description="cursor to resume after")] = None,
@@ -69,6 +73,8 @@ def sse_router(hub: RealtimeHub, gate: Gate, origins: Sequence[str]) -> APIRoute
                 "apps": app or [],
                 "devices": device or [],
                 "groups": group or [],
+                "query": query,
+                "organizations": organization or [],
                 "events": event or [],
                 "topics": topic or [],
                 "since": _cursor(last_event_id or since),
@@ -76,7 +82,8 @@ def sse_router(hub: RealtimeHub, gate: Gate, origins: Sequence[str]) -> APIRoute
                 "slow": slow,
             }
         )
-        return EventStream(hub, Access(gate, request), wish, request.headers.get("origin"))
+        origin = request.headers.get("origin")
+        return EventStream(hub, Access(gate, request), wish, origin, only_app)
 
     return router
 
@@ -86,7 +93,14 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, hub: RealtimeHub, access: Access, wish: Wish, origin: str | None) -> None:
+    def __init__(
+        self,
+        hub: RealtimeHub,
+        access: Access,
+        wish: Wish,
+        origin: str | None,
+        only_app: str | None,
+    ) -> None:
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]  # nobody knows how long it is
         if origin is not None:
@@ -95,11 +109,12 @@ class EventStream(Response):
         self._hub = hub
         self._access = access
         self._wish = wish
+        self._only_app = only_app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve. Raises DomainError before anything was sent."""
         channel = _Lines(send)
-        connection = await self._hub.connect(self._access, channel, "sse")
+        connection = await self._hub.connect(self._access, channel, "sse", self._only_app)
         gone = asyncio.create_task(_gone(receive))
         try:
             await connection.subscribe("", self._wish)

@@ -29,7 +29,9 @@ CLOSE_CODE = 4000  # plus the HTTP status
 MAX_REASON_BYTES = 123  # RFC 6455 §5.5: a close frame holds 125, two of them are the code
 
 
-def websocket_router(hub: RealtimeHub, gate: Gate, origins: Sequence[str]) -> APIRouter:
+def websocket_router(
+    hub: RealtimeHub, gate: Gate, origins: Sequence[str], only_app: str | None
+) -> APIRouter:
     """Return the route. Pings and their time-outs are the listener's."""
     router = APIRouter()
 
@@ -39,7 +41,7 @@ def websocket_router(hub: RealtimeHub, gate: Gate, origins: Sequence[str]) -> AP
         try:
             check_origin(websocket, origins)
             access = await _access(websocket, gate)
-            connection = await hub.connect(access, _Frames(websocket), "websocket")
+            connection = await hub.connect(access, _Frames(websocket), "websocket", only_app)
         except DomainError as error:
             await _close(websocket, error)
             return

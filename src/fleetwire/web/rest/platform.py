@@ -11,19 +11,32 @@ from fleetwire.features.accounts import (
     api_key_endpoints as api_keys,
     endpoints as accounts,
     invitation_endpoints as invitations,
+    personal_key_endpoints as personal_keys,
+    session_endpoints as sessions,
 )
 from fleetwire.features.acl import endpoints as acl
 from fleetwire.features.alarms import endpoints as alarms
+from fleetwire.features.areas import endpoints as areas
 from fleetwire.features.audit import endpoints as audit
 from fleetwire.features.broker import bridge_endpoints as bridges, endpoints as broker
 from fleetwire.features.commands import endpoints as commands
 from fleetwire.features.devices import (
+    area_endpoints as area_devices,
     bulk_endpoints as bulk,
+    credential_endpoints as credentials,
     endpoints as devices,
+    export_endpoints as export,
     group_endpoints as groups,
     presence_endpoints as presence,
 )
+from fleetwire.features.devicetypes import endpoints as types
+from fleetwire.features.jobs import endpoints as jobs
 from fleetwire.features.organizations import endpoints as organizations
+from fleetwire.features.provisioning import (
+    device_endpoints as getting_in,
+    endpoints as provisioning,
+    page as claim_page,
+)
 from fleetwire.features.quarantine import endpoints as quarantine
 from fleetwire.features.telemetry import endpoints as telemetry
 
@@ -34,15 +47,26 @@ def platform_routers() -> list[APIRouter]:
         accounts.login_router,
         accounts.router,
         api_keys.router,
+        personal_keys.router,
+        sessions.router,
         invitations.router,
         organizations.router,
         devices.router,
         bulk.router,
+        export.router,
         groups.router,
         presence.router,
+        areas.router,
+        types.router,
+        area_devices.router,
+        credentials.router,
+        provisioning.router,
+        getting_in.router,
+        claim_page.router,
         telemetry.router,
         commands.router,
         quarantine.router,
+        jobs.router,
         alarms.router,
         audit.router,
         acl.router,

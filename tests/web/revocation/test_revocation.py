@@ -1,0 +1,97 @@
+"""What is taken away stops working in under a second, on every channel where it can be used.
+
+For each pair of an access and a channel on a real server: a live connection delivers; the access is
+taken away; from the server's answer to that on it takes less than a second until the connection is
+ended; and no new one can be opened.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.house import House
+from tests.web.realtime.talk import CHANNELS as LIVE, Refused
+from tests.web.revocation import accesses
+from tests.web.revocation.accesses import Access
+from tests.web.revocation.channels import CHANNELS, Sender, opened
+
+pytestmark = pytest.mark.slow
+
+SOON_S = 1.0
+
+FOR_PEOPLE_AND_PROGRAMS = (
+    accesses.revoked_key,
+    accesses.revoked_personal_key,
+    accesses.key_of_a_closed_account,
+    accesses.signed_out,
+    accesses.ended_session,
+    accesses.ended_sessions,
+    accesses.used_refresh_token,
+    accesses.changed_password,
+    accesses.reset_password,
+    accesses.closed_account,
+    accesses.removed_member,
+)
+# What is taken from a viewer who was an operator; the rest he may still follow.
+FOR_OPERATORS = ("http", "trace")
+FOR_DEVICES = (accesses.revoked_credential, accesses.deleted_device)
+
+TABLE = [
+    *((make, channel) for make in FOR_PEOPLE_AND_PROGRAMS for channel in CHANNELS),
+    *((accesses.lowered_role, channel) for channel in FOR_OPERATORS),
+    *((make, "mqtt") for make in FOR_DEVICES),
+]
+
+
+@pytest.fixture(scope="module")
+def sender(shared_house: House) -> Iterator[Sender]:
+    """A device that publishes."""
+    sender = Sender(shared_house, "sender")
+    yield sender
+    sender.close()
+
+
+@pytest.mark.parametrize(
+    ("make", "channel"), [pytest.param(*row, id=f"{row[0].__name__}-{row[1]}") for row in TABLE]
+)
+async def test_what_is_taken_away_stops_working_in_under_a_second(
+    shared_house: House, sender: Sender, make: Callable[[House], Access], channel: str
+) -> None:
+    access = await asyncio.to_thread(make, shared_house)
+    async with opened(channel, shared_house, access, sender) as live:
+        if access.token:
+            async with asyncio.timeout(10):
+                await asyncio.to_thread(sender.measure)
+                await live.hear()
+        await asyncio.to_thread(access.revoke)
+        began = time.monotonic()
+        async with asyncio.timeout(3 * SOON_S):
+            status = await live.until_ended()
+        assert time.monotonic() - began < SOON_S
+        if channel not in ("mqtt", "trace"):
+            assert status == access.left
+    with pytest.raises(Refused) as refused:
+        async with opened(channel, shared_house, access, sender):
+            pass
+    if channel != "mqtt":
+        assert refused.value.status == access.left
+
+
+@pytest.mark.parametrize("channel", LIVE)
+async def test_another_login_of_the_same_person_goes_on(
+    shared_house: House, sender: Sender, channel: str
+) -> None:
+    person = await asyncio.to_thread(accesses.Person, shared_house)
+    other = await asyncio.to_thread(person.again)
+    access = other.access(other.sign_out)
+    async with (
+        opened(channel, shared_house, person.access(person.sign_out), sender) as stays,
+        opened(channel, shared_house, access, sender) as goes,
+    ):
+        await asyncio.to_thread(access.revoke)
+        async with asyncio.timeout(3 * SOON_S):
+            assert await goes.until_ended() == 401
+            await asyncio.to_thread(sender.measure)
+            await stays.hear()
