@@ -58,6 +58,29 @@ def test_a_batch_and_its_progress(at_house: House, run: Run) -> None:
     assert (shown["total"], shown["refused_count"]) == (1, 0)
 
 
+def test_a_command_goes_to_a_group(at_house: House, run: Run) -> None:
+    assert run("groups", "create", "cmd-group", "type:pulse_oximeter").status == 0
+    sent = json.loads(run("commands", "send", "--group", "cmd-group", "go", "--json").out)
+    assert (sent["group"], sent["app"], sent["total"]) == ("cmd-group", "medical", 1)
+    told = run("commands", "send", "--query", "type:pulse_oximeter", "go", "--app", "medical")
+    assert told.status == 0
+    assert "1 devices of medical" in told.out
+
+
+def test_of_a_group_it_can_be_waited_for_the_outcomes(at_house: House, run: Run) -> None:
+    words = ["commands", "send", "--query", "type:pulse_oximeter", "go"]
+    ended = run(*words, "--expires-in", "1s", "--wait", "10s")
+    assert ended.status == 1
+    assert "1 expired" in ended.out
+
+
+def test_a_command_is_for_a_device_or_for_many(at_house: House, run: Run) -> None:
+    for words in (["go"], ["cmd-1", "go", "--group", "g"], ["go", "--group", "g", "--query", "q"]):
+        refused = run("commands", "send", *words)
+        assert refused.status == 1
+        assert "--group" in refused.err or "DEVICE NAME" in refused.err
+
+
 def test_a_parameter_without_a_value_is_refused(at_house: House, run: Run) -> None:
     refused = run("commands", "send", "cmd-1", "go", "-p", "n")
     assert refused.status == 1

@@ -16,6 +16,7 @@ from fleetwire.store.migrate import FOLDER
 from tests.cli.conftest import BrokerThread, Run
 
 PORTS = ("--http-port", 0, "--mqtt-port", 0, "--mqtt-ws-port", 0, "--app-port", "medical=0")
+PORTS += ("--apps", "medical")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from tests.cli.conftest import Run
 COMMANDS = (
     *("serve", "doctor", "publish", "subscribe", "simulate"),
     *("login", "devices", "migrate", "version"),
-    *("clients", "retained", "trace"),
+    *("clients", "retained", "trace", "follow"),
 )
 
 

@@ -13,13 +13,13 @@ from tests.house import House
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "walkthrough.md").read_text()
 MARK = "=== end of a command, status"
-TIMEOUT_S = 120
+TIMEOUT_S = 300
 
 
-def steps() -> list[tuple[str, str]]:
-    """Return the commands of the document in order, each with the output shown below it."""
+def steps(text: str = TEXT) -> list[tuple[str, str]]:
+    """Return the commands of a document in order, each with the output shown below it."""
     found: list[tuple[str, str]] = []
-    for block in re.findall(r"```console\n(.*?)```", TEXT, re.DOTALL):
+    for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL):
         for step in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
             command, _, shown = step.partition("\n")
             found.append((command, shown))
@@ -32,10 +32,10 @@ def is_as_shown(output: str, shown: str) -> bool:
     return re.fullmatch(".*".join(parts), re.sub(r"\s+", "", output)) is not None
 
 
-def run(house: House, folder: Path) -> list[tuple[int, str]]:
+def run(house: House, folder: Path, text: str = TEXT) -> list[tuple[int, str]]:
     """Run all commands in one shell; return status and output of each."""
     assert house.administrator is not None
-    script = "".join(f'{command}\nprintf "\\n{MARK} %d\\n" $?\n' for command, _ in steps())
+    script = "".join(f'{command}\nprintf "\\n{MARK} %d\\n" $?\n' for command, _ in steps(text))
     script = script.replace("localhost:8000", f"127.0.0.1:{house.http_port}")
     environment = {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",

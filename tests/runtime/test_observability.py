@@ -2,12 +2,14 @@
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
+from fleetwire.store.backup import back_up
 from tests.house import House
 
 OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
@@ -28,9 +30,53 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 def test_the_documented_metrics_are_those_that_there_are(house: House) -> None:
     text = house.http(house.url).get("/metrics").text
     emitted = dict(re.findall(r"^# TYPE (\w+) (\w+)$", text, re.MULTILINE))
-    rows = re.findall(r"^\| `(fleetwire_\w+)` \| (\w+) \|", OPERATIONS.read_text(), re.MULTILINE)
-    assert len(rows) == len(set(rows))
-    assert dict(rows) == emitted
+    helps = dict(re.findall(r"^# HELP (\w+) (.+)$", text, re.MULTILINE))
+    row = r"^\| `(fleetwire_\w+)` \| (\w+) \| (.+) \|$"
+    rows = re.findall(row, OPERATIONS.read_text(), re.MULTILINE)
+    assert len(rows) == len({name for name, _, _ in rows})
+    assert {name: kind for name, kind, _ in rows} == emitted
+    assert {name: says for name, _, says in rows} == helps
+
+
+def metric(house: House, name: str) -> float:
+    """The value of a metric, labels and all."""
+    text = house.http(house.url).get("/metrics").text
+    found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
+    assert found is not None, name
+    return float(found[1])
+
+
+def test_commands_are_counted_by_state(house: House) -> None:
+    house.register_device("counted-1")
+    path = "/api/v1/devices/medical/counted-1/commands"
+    changes = 'fleetwire_commands_changes_total{state="queued"}'
+    before = metric(house, changes)
+    sent = house.http(house.url).post(path, json={"name": "start_monitoring"})
+    assert sent.status_code == 202
+    assert metric(house, changes) == before + 1
+    assert metric(house, 'fleetwire_commands_open{state="queued"}') == 1
+    assert house.http(house.url).post(f"/api/v1/commands/{sent.json()['id']}/cancel").is_success
+    assert metric(house, 'fleetwire_commands_open{state="queued"}') == 0
+    assert metric(house, 'fleetwire_commands_changes_total{state="cancelled"}') == 1
+
+
+def test_who_follows_events_is_counted(house: House) -> None:
+    assert metric(house, "fleetwire_realtime_connections") == 0
+    headers = {"Authorization": f"Bearer {house.login()}"}
+    url = f"{house.url}/api/v1/realtime/events?snapshot=false"
+    with httpx.stream("GET", url, headers=headers) as answer:
+        lines = answer.iter_lines()  # its end would be the connection's
+        assert "event: live" in lines
+        assert metric(house, "fleetwire_realtime_connections") == 1
+        assert metric(house, "fleetwire_realtime_readers") == 1
+
+
+def test_the_age_of_the_last_backup_can_be_seen(house: House, tmp_path: Path) -> None:
+    assert metric(house, "fleetwire_backup_timestamp_seconds") == 0
+    before = time.time()
+    database = house.data_dir / "fleetwire.db"
+    back_up(database, house.data_dir, tmp_path / "b.zip", version="1", progress=lambda *_: None)
+    assert before - 1 <= metric(house, "fleetwire_backup_timestamp_seconds") <= time.time()
 
 
 def test_a_commit_is_counted_in_the_histogram(house: House) -> None:

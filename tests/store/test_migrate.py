@@ -13,10 +13,14 @@ from sqlalchemy import create_engine
 from fleetwire.errors import SettingsError, StoreUnavailableError
 from fleetwire.features.accounts import tables as _accounts  # noqa: F401
 from fleetwire.features.alarms import tables as _alarms  # noqa: F401
+from fleetwire.features.areas import tables as _areas  # noqa: F401
 from fleetwire.features.audit import tables as _audit  # noqa: F401
 from fleetwire.features.commands import tables as _commands  # noqa: F401
 from fleetwire.features.devices import tables as _devices  # noqa: F401
+from fleetwire.features.devicetypes import tables as _devicetypes  # noqa: F401
+from fleetwire.features.jobs import tables as _jobs  # noqa: F401
 from fleetwire.features.organizations import tables as _organizations  # noqa: F401
+from fleetwire.features.provisioning import tables as _provisioning  # noqa: F401
 from fleetwire.features.quarantine import tables as _quarantine  # noqa: F401
 from fleetwire.features.telemetry import tables as _telemetry  # noqa: F401
 from fleetwire.store.database import Database
@@ -27,7 +31,8 @@ from fleetwire.web import tables as _web  # noqa: F401
 
 PLATFORM = [
     "0001_first", "0002_journal", "0003_identities", "0050_first_answers", "0040_audit_chain",
-    "0030_commands", "0020_groups", "0010_people",
+    "0030_commands", "0020_groups", "0010_people", "0061_types", "0062_provisioning",
+    "0063_accounts", "0064_jobs",
 ]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from operator import itemgetter
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -9,11 +10,19 @@ from urllib.parse import urlencode
 import typer
 
 from fleetwire.cli.groups import ListGroup
-from fleetwire.cli.options import AsJson, Token, Url, rest
+from fleetwire.cli.options import AsJson, From, To, Token, Url, narrowing, rest
 
 PATH = "/api/v1/audit"
 EXIT_BROKEN = 1
 SHOWN = 100
+COLUMNS = {
+    "when": itemgetter("at"),
+    "who": itemgetter("actor"),
+    "what": itemgetter("action"),
+    "to what": itemgetter("subject"),
+    "outcome": itemgetter("outcome"),
+    "from": itemgetter("remote"),
+}
 
 audit_app = typer.Typer(
     cls=ListGroup,
@@ -26,24 +35,21 @@ audit_app = typer.Typer(
     [dim]fleetwire audit export --format csv --output audit.csv[/]""",
 )
 
-Actor = Annotated[str | None, typer.Option(help="Who: account:1, device:…, anonymous.")]
-Action = Annotated[str | None, typer.Option(help="What: device.registered, login.failed.")]
-Subject = Annotated[str | None, typer.Option(help="To what: device:medical/bp-001.")]
-Outcome = Annotated[str | None, typer.Option(help="ok or refused.")]
-Remote = Annotated[str | None, typer.Option(help="From which address.")]
-From = Annotated[str | None, typer.Option("--from", help="Then or later: ISO 8601 or epoch.")]
-To = Annotated[str | None, typer.Option("--to", help="Before: ISO 8601 or epoch.")]
+WHERE = {
+    "actor": Annotated[str | None, typer.Option(help="Who: account:1, device:…, anonymous.")],
+    "action": Annotated[str | None, typer.Option(help="What: device.registered, login.failed.")],
+    "subject": Annotated[str | None, typer.Option(help="To what: device:medical/bp-001.")],
+    "outcome": Annotated[str | None, typer.Option(help="ok or refused.")],
+    "remote": Annotated[str | None, typer.Option(help="From which address.")],
+    "from": From,
+    "to": To,
+}
 
 
 @audit_app.command("list")
+@narrowing(WHERE)
 def list_records(
-    actor: Actor = None,
-    action: Action = None,
-    subject: Subject = None,
-    outcome: Outcome = None,
-    remote: Remote = None,
-    start: From = None,
-    end: To = None,
+    where: dict[str, str],
     limit: Annotated[int, typer.Option(min=1, max=1000, help="The newest so many.")] = SHOWN,
     as_json: AsJson = False,
     url: Url = None,
@@ -53,23 +59,10 @@ def list_records(
 
     [dim]fleetwire audit list --action login.failed --from 2026-01-31[/]
     """
-    from fleetwire.cli.console import columns, note, plain, say
+    from fleetwire.cli.console import show
 
-    asked = _asked(actor, action, subject, outcome, remote, start, end)
-    items = rest(url, token).get(f"{PATH}?{urlencode(asked | {'limit': str(limit)})}")["items"]
-    if as_json:
-        say(json.dumps(items))
-        return
-    if not items:
-        note("Nothing is on record that fits.")
-        return
-    from rich.console import Console
-
-    table = columns("when", "who", "what", "to what", "outcome", "from")
-    for each in items:
-        words = (each["at"], each["actor"], each["action"], each["subject"] or "")
-        table.add_row(*map(plain, words), each["outcome"], plain(each["remote"] or ""))
-    Console().print(table)
+    items = rest(url, token).get(f"{PATH}?{urlencode(where | {'limit': str(limit)})}")["items"]
+    show(items, COLUMNS, as_json=as_json, none="Nothing is on record that fits.")
 
 
 @audit_app.command("verify")
@@ -102,18 +95,13 @@ def verify(
 
 
 @audit_app.command("export")
+@narrowing(WHERE)
 def export(
+    where: dict[str, str],
     format: Annotated[str, typer.Option("--format", "-f", help="ndjson or csv.")] = "ndjson",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A file; else standard output.")
     ] = None,
-    actor: Actor = None,
-    action: Action = None,
-    subject: Subject = None,
-    outcome: Outcome = None,
-    remote: Remote = None,
-    start: From = None,
-    end: To = None,
     url: Url = None,
     token: Token = None,
 ) -> None:
@@ -121,8 +109,8 @@ def export(
 
     [dim]fleetwire audit export -f csv -o audit.csv --from 2026-01-01[/]
     """
-    asked = _asked(actor, action, subject, outcome, remote, start, end) | {"format": format}
-    chunks = rest(url, token).stream(f"{PATH}/export?{urlencode(asked)}")
+    asked = urlencode(where | {"format": format})
+    chunks = rest(url, token).stream(f"{PATH}/export?{asked}")
     first = next(chunks, b"")  # a refusal leaves a file that is there alone
     if output is None:
         sys.stdout.buffer.write(first)
@@ -134,11 +122,6 @@ def export(
         file.write(first)
         for chunk in chunks:
             file.write(chunk)
-
-
-def _asked(*values: str | None) -> dict[str, str]:
-    names = ("actor", "action", "subject", "outcome", "remote", "from", "to")
-    return {name: value for name, value in zip(names, values, strict=True) if value is not None}
 
 
 def _tell(whose: str, chain: dict[str, Any]) -> None:

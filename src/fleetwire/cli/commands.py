@@ -6,12 +6,12 @@ from urllib.parse import quote, urlencode
 
 import typer
 
+from fleetwire.cli.batch_progress import NOT_DONE, follow
 from fleetwire.cli.console import columns, note, plain, say
 from fleetwire.cli.options import AsJson, Token, Url, rest
 from fleetwire.errors import FleetwireError
 
 MAX_WAIT_S = 25.0  # below the time after which an answer is given up
-NOT_DONE = ("failed", "rejected", "expired", "cancelled", "superseded")
 
 commands_app = typer.Typer(
     no_args_is_help=True,
@@ -42,30 +42,61 @@ Supersede = Annotated[
 
 @commands_app.command("send")
 def send(
-    device_id: DeviceId,
-    name: Name,
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[DEVICE] NAME",
+            help="The device's own name, unless --group or --query says whom; and the command.",
+        ),
+    ],
     parameter: Parameters = None,
-    family: Family = "medical",
+    family: Annotated[
+        str | None,
+        typer.Option("--app", help="The app the devices belong to; a device's is medical if not."),
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option(help="To each device that is in this group now.")
+    ] = None,
+    query: Annotated[
+        str | None, typer.Option(help="To each device such as 'tag:cold and attr.floor=2'.")
+    ] = None,
     expires_in: ExpiresIn = "60s",
     key: Key = None,
     lane: Lane = None,
     supersede: Supersede = False,
     wait: Annotated[
-        str | None, typer.Option(help="For the outcome, at most so long; 25s is the most.")
+        str | None,
+        typer.Option(help="For the outcome, at most so long; 25s is the most for a single device."),
     ] = None,
     as_json: AsJson = False,
     url: Url = None,
     token: Token = None,
 ) -> None:
-    """Send a command. Exit status 1 if it is known that the device did not do it.
+    """Send a command. Exit status 1 if it is known that a device did not do it.
 
     [dim]fleetwire commands send bp-001 start_monitoring -p interval=30 --wait 10s[/]
+
+    [dim]fleetwire commands send --group cold-floor-2 restart --wait 2m[/]
     """
-    path = f"/api/v1/devices/{quote(family, safe='')}/{quote(device_id, safe='')}/commands"
+    if group is not None and query is not None:
+        raise FleetwireError("--group and --query are two ways to say whom; take one")
+    is_many = group is not None or query is not None
+    if len(words) != (1 if is_many else 2):
+        form = "NAME, as --group or --query says whom" if is_many else "DEVICE NAME"
+        raise FleetwireError(f"say {form}; there are {len(words)} words")
+    body = _body(words[-1], parameter, expires_in, lane, supersede)
+    client = rest(url, token)
+    if is_many:
+        named = {"app": family, "group": group, "query": query}
+        body |= {name: value for name, value in named.items() if value is not None}
+        sent = client.post("/api/v1/command-batches", body, key=key)
+        follow(client, sent, 0.0 if wait is None else _seconds(wait), as_json=as_json)
+        return
+    app = quote(family or "medical", safe="")
+    path = f"/api/v1/devices/{app}/{quote(words[0], safe='')}/commands"
     if wait is not None:
-        path += f"?wait={_wait_s(wait):g}s"
-    body = _body(name, parameter, expires_in, lane, supersede)
-    command = rest(url, token).post(path, body, key=key)
+        path += f"?wait={min(_seconds(wait), MAX_WAIT_S):g}s"
+    command = client.post(path, body, key=key)
     _show(command, as_json=as_json)
     if command["state"] in NOT_DONE:
         raise typer.Exit(1)
@@ -191,10 +222,10 @@ def _parameters(given: list[str] | None) -> dict[str, Any]:
     return parameters
 
 
-def _wait_s(text: str) -> float:
+def _seconds(wait: str) -> float:
     from fleetwire.kit.durations import parse_duration
 
-    return min(parse_duration(text, "--wait"), MAX_WAIT_S)
+    return parse_duration(wait, "--wait")
 
 
 def _show(command: dict[str, Any], *, as_json: bool) -> None:

@@ -1,9 +1,13 @@
 """How the command line speaks: results on standard output, everything else on standard error."""
 
+import json
 import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from rich.progress import Progress
     from rich.table import Table
 
 
@@ -34,6 +38,38 @@ def columns(*names: str) -> "Table":
     for name in names:
         table.add_column(name, overflow="fold")
     return table
+
+
+def show(
+    items: Sequence[Any],
+    cells: Mapping[str, Callable[[Any], str | None]],
+    *,
+    as_json: bool,
+    none: str,
+) -> None:
+    """Write a list: as JSON, or as a table with these columns; `none` is said of an empty one."""
+    if as_json:
+        say(json.dumps(items))
+        return
+    if not items:
+        note(none)
+        return
+    from rich.console import Console
+
+    table = columns(*cells)
+    table.columns[0].no_wrap = True  # it is what people copy
+    for each in items:
+        table.add_row(*(plain(cell(each) or "") for cell in cells.values()))
+    Console().print(table)
+
+
+def progress() -> "Progress":
+    """Return a progress display beside the result; it is silent where no person looks."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    return Progress(console=console, transient=True, disable=not console.is_terminal)
 
 
 def printable(payload: bytes) -> str:

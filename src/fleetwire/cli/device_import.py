@@ -1,43 +1,42 @@
 """`fleetwire devices import`: a file of devices, sent in portions."""
 
 import csv
-import io
-import json
 import os
+import time
 import uuid
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from fleetwire.cli.console import note, printable, say
+from fleetwire.cli.console import note, printable, progress, say
+from fleetwire.cli.device_file import portions, read
 from fleetwire.cli.rest import RestClient, RestError
 from fleetwire.errors import FleetwireError
 
+IMPORTS = "/api/v1/device-imports"
+JOBS = "/api/v1/jobs"
 PORTION = 100  # what the server takes at once
-MAX_FILE_BYTES = 64 * 1024 * 1024
-COLUMNS = ("app", "device_id", "type", "name", "tags")
-ATTRIBUTE = "attr."
+PATIENCE_S = 30.0  # with a server that does not answer: it may be restarted
+LOOK_AGAIN_S = 0.25
+CONFLICT = 409
 
 
 def run(
     client: RestClient, file: Path, app: str, credentials: Path | None, *, dry_run: bool
 ) -> bool:
     """Import a file; False if a line was refused. Raises FleetwireError, RestError."""
-    from rich.console import Console
-    from rich.progress import Progress
-
     if credentials is None and not dry_run:
         raise FleetwireError("--credentials FILE says where to write the passwords of new devices")
     lines = read(file, app)
     counts: Counter[str] = Counter()
-    path = "/api/v1/device-imports" + ("?dry_run=true" if dry_run else "")
     descriptor = -1 if credentials is None or dry_run else _create(credentials)
     try:
-        with Progress(console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task("devices", total=len(lines))
-            for start in range(0, len(lines), PORTION):
-                portion = lines[start : start + PORTION]
-                items = _send(client, path, portion)
+        work = _DryRun(client) if dry_run else _Import(client, len(lines))
+        with progress() as bar, work:
+            task = bar.add_task("devices", total=len(lines))
+            start = 0
+            for portion in portions(lines, PORTION):
+                items = _send(client, work.path, portion)
                 if descriptor >= 0:
                     _write(descriptor, items)
                 for number, item in enumerate(items, start + 1):
@@ -45,7 +44,8 @@ def run(
                     if item["outcome"] == "refused":
                         reason = printable(f"{item['device_id']}: {item['reason']}".encode())
                         note(f"device {number}, {reason}")
-                progress.advance(task, len(portion))
+                start += len(items)
+                bar.update(task, completed=work.done(start))
     finally:
         if descriptor >= 0:
             os.close(descriptor)
@@ -55,75 +55,73 @@ def run(
     return not counts["refused"]
 
 
-def read(file: Path, app: str) -> list[dict[str, Any]]:
-    """Return the devices of a CSV or JSON file. Raises FleetwireError."""
-    try:
-        if file.stat().st_size > MAX_FILE_BYTES:
-            raise FleetwireError(f"{file} is larger than {MAX_FILE_BYTES} bytes")
-        text = file.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise FleetwireError(f"{file} cannot be read: {error}") from None
-    if file.suffix.lower() == ".json":
-        try:
-            found = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise FleetwireError(f"{file} is no JSON: {error}") from None
-        if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
-            raise FleetwireError(f"{file} must be a list of objects")
-        return [{"app": app} | each for each in found]
-    return _read_csv(file, text, app)
+class _DryRun:
+    """Portions that change nothing, and that nobody else can watch."""
+
+    path = f"{IMPORTS}?dry_run=true"
+
+    def __init__(self, client: RestClient) -> None:
+        self._client = client
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        return None
+
+    def done(self, sent: int) -> int:
+        """Return how many devices are done, of which so many were sent."""
+        return sent
 
 
-def _read_csv(file: Path, text: str, app: str) -> list[dict[str, Any]]:
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    try:
-        names = reader.fieldnames or []
-        odd = [each for each in names if each not in COLUMNS and not each.startswith(ATTRIBUTE)]
-        if odd or "device_id" not in names or "type" not in names:
-            raise FleetwireError(
-                f"{file}: the first line must name device_id and type; besides them there may be "
-                f"app, name, tags and attr.NAME{', not ' + odd[0] if odd else ''}"
-            )
-        lines = []
-        for row in reader:
-            if None in row or None in row.values():
-                raise FleetwireError(f"{file}, line {reader.line_num}: not as many as columns")
-            lines.append(_line(row, app))
-        return lines
-    except csv.Error as error:
-        raise FleetwireError(f"{file}, line {reader.line_num}: {error}") from None
+class _Import(_DryRun):
+    """Portions of a job, which others can watch; when we are stopped it is cancelled."""
 
+    def __init__(self, client: RestClient, total: int) -> None:
+        super().__init__(client)
+        begun = client.post(JOBS, {"kind": "device.import", "total": total}, key=_new_key())
+        self._job = f"{JOBS}/{begun['id']}"
+        self.path = f"{IMPORTS}?job={begun['id']}"
+        note(f"job {begun['id']}")
 
-def _line(row: dict[str, str], app: str) -> dict[str, Any]:
-    """An empty field says nothing: what there is stays."""
-    line: dict[str, Any] = {
-        "app": row.get("app") or app,
-        "device_id": row["device_id"],
-        "type": row["type"],
-        "attributes": {
-            name.removeprefix(ATTRIBUTE): value
-            for name, value in row.items()
-            if name.startswith(ATTRIBUTE) and value
-        },
-    }
-    if row.get("name"):
-        line["name"] = row["name"]
-    if row.get("tags"):
-        line["tags"] = row["tags"].split()
-    return line
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            self._client.post(f"{self._job}/cancel", {})
+
+    def done(self, sent: int) -> int:
+        done: int = self._client.get(self._job)["done"]
+        return done
 
 
 def _send(client: RestClient, path: str, portion: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    body, key = {"devices": portion}, str(uuid.uuid4())
-    try:
-        answer = client.post(path, body, key=key)
-    except RestError as error:
-        if error.status:
-            raise
-        # No answer came. With the same key the passwords of a first success come again.
-        answer = client.post(path, body, key=key)
-    items: list[dict[str, Any]] = answer["items"]
-    return items
+    body, key = {"devices": portion}, _new_key()
+    patience_until = time.monotonic() + PATIENCE_S
+    is_again = False
+    while True:
+        try:
+            items: list[dict[str, Any]] = client.post(path, body, key=key)["items"]
+        except RestError as error:
+            if error.status == CONFLICT and is_again:
+                # The server was cut off within these devices. Some may be there, unchanged now.
+                first, last = portion[0]["device_id"], portion[-1]["device_id"]
+                note(
+                    f"The server was cut off between {first} and {last}. Those of them that are "
+                    "unchanged now and were not there before need a new credential."
+                )
+                key, is_again = _new_key(), False
+                continue
+            # Without an answer it comes again: by the same key it is carried out once, and the
+            # passwords of a first success are told again.
+            if error.status or time.monotonic() > patience_until:
+                raise
+            is_again = True
+            time.sleep(LOOK_AGAIN_S)
+        else:
+            return items
+
+
+def _new_key() -> str:
+    return str(uuid.uuid4())
 
 
 def _create(file: Path) -> int:

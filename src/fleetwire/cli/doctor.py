@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fleetwire.cli import checks
-from fleetwire.cli.checks import Finding
+from fleetwire.cli.checks import broker, database, machine, ports, sign_in
+from fleetwire.cli.checks.finding import Finding
 from fleetwire.errors import SettingsError
 from fleetwire.settings import NOT_SET, Settings
 
@@ -23,7 +23,7 @@ def run(
     as_json: bool,
 ) -> int:
     """Check everything, tell it, and return the exit status: 1 if something is wrong."""
-    findings = [checks.check_python(), checks.check_clock()]
+    findings = [machine.check_python(), machine.check_clock()]
     settings: Settings | None = None
     try:
         settings = load()
@@ -43,14 +43,14 @@ def run(
 
 
 def _check(settings: Settings, username: str | None, password: str | None) -> list[Finding]:
-    findings = checks.check_data_dir(settings)
-    apps, finding = checks.load(settings)
+    findings = machine.check_data_dir(settings)
+    apps, finding = machine.load(settings)
     findings.append(finding)
-    running = checks.is_running(settings)
-    findings += checks.check_ports(settings, checks.ports_of(settings, apps), running)
-    findings += checks.check_broker(settings, running, username, password)
-    findings += checks.check_authentication(settings, running)
-    findings += checks.check_database(settings, apps)
+    running = ports.is_running(settings)
+    findings += ports.check_ports(settings, ports.ports_of(settings, apps), running)
+    findings += broker.check_broker(settings, running, username, password)
+    findings += sign_in.check_authentication(settings, running)
+    findings += database.check_database(settings, apps)
     return findings
 
 

@@ -6,7 +6,23 @@ from typing import Annotated, Any
 
 import typer
 
-from fleetwire.cli import acl, audit, commands, device_groups, operating, people, quarantine
+from fleetwire.cli import (
+    acl,
+    areas,
+    audit,
+    claims,
+    commands,
+    credentials,
+    device_groups,
+    enrolments,
+    follow,
+    jobs,
+    keys,
+    operating,
+    people,
+    quarantine,
+    types,
+)
 from fleetwire.cli.options import AsJson, Token, Url, http_url as _http_url, settings as _settings
 from fleetwire.errors import FleetwireError, SettingsError
 
@@ -30,15 +46,24 @@ devices_app = typer.Typer(
     help="List and register devices on a running server.", no_args_is_help=True
 )
 app.add_typer(devices_app, name="devices")
+devices_app.command("credentials")(credentials.list_credentials)
+devices_app.command("rotate")(credentials.rotate)
+devices_app.command("revoke")(credentials.revoke)
+app.add_typer(claims.claims_app, name="claims")
+app.add_typer(enrolments.fleet_keys_app, name="fleet-keys")
+app.add_typer(enrolments.enrolments_app, name="enrolments")
 app.add_typer(operating.clients_app, name="clients")
 app.add_typer(operating.retained_app, name="retained")
 app.add_typer(device_groups.groups_app, name="groups")
+app.add_typer(areas.areas_app, name="areas")
+app.add_typer(types.types_app, name="types")
 app.add_typer(commands.commands_app, name="commands")
 app.add_typer(quarantine.quarantine_app, name="quarantine")
+app.add_typer(jobs.jobs_app, name="jobs")
 app.add_typer(audit.audit_app, name="audit")
 app.add_typer(acl.acl_app, name="acl")
 app.add_typer(people.accounts_app, name="accounts")
-app.add_typer(people.keys_app, name="keys")
+app.add_typer(keys.keys_app, name="keys")
 
 DataDir = Annotated[
     Path | None, typer.Option(help="Where everything is kept.", show_default="./data")
@@ -304,7 +329,8 @@ def import_devices(
 ) -> None:
     """Register or change many devices. Exit status 1 if a line was refused.
 
-    CSV columns: device_id, type, name, app, tags (with spaces between them), attr.NAME.
+    CSV columns: device_id, type, name, app, tags (with spaces between them), area (a path),
+    attr.NAME (a text), attributes (JSON). What an empty field stands for stays as it is.
 
     [dim]fleetwire devices import fleet.csv --dry-run[/]
 
@@ -317,6 +343,35 @@ def import_devices(
     client = RestClient(_http_url(settings, url), token or settings.client.token)
     if not device_import.run(client, file, family, credentials, dry_run=dry_run):
         raise typer.Exit(EXIT_FAILED)
+
+
+@devices_app.command("export")
+def export_devices(
+    file: Annotated[Path, typer.Argument(help="Where to; - is standard output.")],
+    format: Annotated[
+        str | None,
+        typer.Option("--format", "-f", help="csv, json or ndjson.", show_default="by its name"),
+    ] = None,
+    query: Annotated[
+        str | None, typer.Option("--query", "-q", help="Such as 'area:Clinic and tag:cold'.")
+    ] = None,
+    family: Annotated[str | None, typer.Option("--app", help="Of this app.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Also over a file that is there.")] = False,
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """Write devices to a file that `fleetwire devices import` takes back.
+
+    [dim]fleetwire devices export fleet.csv[/]
+
+    [dim]fleetwire devices export cold.ndjson --query 'tag:cold and not connected:true'[/]
+    """
+    from fleetwire.cli import device_export
+    from fleetwire.cli.rest import RestClient
+
+    settings = _settings()
+    client = RestClient(_http_url(settings, url), token or settings.client.token)
+    device_export.run(client, file, format, query=query, app=family, force=force)
 
 
 @devices_app.command("register")
@@ -344,6 +399,7 @@ def register_device(
 
 
 app.command()(operating.trace)
+app.command()(follow.follow)
 
 
 @app.command()

@@ -1,5 +1,9 @@
 """Options that several commands take, and what they come to."""
 
+import functools
+import inspect
+import keyword
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -8,7 +12,41 @@ Url = Annotated[
     str | None, typer.Option(help="Root of the server.", show_default="http://127.0.0.1:8000")
 ]
 Token = Annotated[str | None, typer.Option(help="Access token.", show_default="FLEETWIRE_TOKEN")]
+From = Annotated[str | None, typer.Option("--from", help="Then or later: ISO 8601 or epoch.")]
+To = Annotated[str | None, typer.Option("--to", help="Before: ISO 8601 or epoch.")]
 AsJson = Annotated[bool, typer.Option("--json", help="For a program.")]
+
+
+def narrowing(options: Mapping[str, Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command these options; those that were said come to it as `where`, by their names.
+
+    @narrowing({"app": Annotated[str | None, typer.Option(help="Of this app.")]})
+    def list_things(where: dict[str, str], url: Url = None) -> None: ...
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(command)
+        parameters = [each for each in own.parameters.values() if each.name != "where"]
+        by_parameter = {f"{name}_" if keyword.iskeyword(name) else name: name for name in options}
+
+        @functools.wraps(command)
+        def run(**given: Any) -> None:
+            said = {name: given.pop(parameter) for parameter, name in by_parameter.items()}
+            where = {name: value for name, value in said.items() if value is not None}
+            command(where=where, **given)
+
+        keyword_only = inspect.Parameter.KEYWORD_ONLY
+        added = [
+            inspect.Parameter(parameter, keyword_only, default=None, annotation=options[name])
+            for parameter, name in by_parameter.items()
+        ]
+        parameters = added + [each.replace(kind=keyword_only) for each in parameters]
+        # What typer reads.
+        run.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]  # typeshed has no name for it
+        run.__annotations__ = {each.name: each.annotation for each in parameters}
+        return run
+
+    return decorate
 
 
 def settings(**overrides: Any) -> Any:

@@ -2,19 +2,28 @@
 
 import json
 import time
+from collections.abc import Callable, Mapping
+from operator import itemgetter
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
 import typer
 
 from fleetwire.cli.groups import ListGroup
-from fleetwire.cli.options import AsJson, Token, Url, rest
+from fleetwire.cli.options import AsJson, From, To, Token, Url, narrowing, rest
 from fleetwire.errors import InvalidValueError
 
 PATH = "/api/v1/quarantine"
 EXIT_FAILED = 1
 SHOWN = 100
 LOOK_AGAIN_S = 0.25
+COLUMNS: Mapping[str, Callable[[Any], str | None]] = {
+    "id": lambda message: str(message["id"]),
+    "received": itemgetter("received_at"),
+    "topic": itemgetter("topic"),
+    "who": itemgetter("identity"),
+    "why": itemgetter("reason"),
+}
 
 quarantine_app = typer.Typer(
     cls=ListGroup,
@@ -28,25 +37,22 @@ quarantine_app = typer.Typer(
 )
 
 Ids = Annotated[list[int] | None, typer.Argument(help="Numbers of messages.")]
-Text = Annotated[str | None, typer.Option("--text", "-s", help="Occurs anywhere.")]
-Filter = Annotated[str | None, typer.Option("--filter", help="Topic filter.")]
-App = Annotated[str | None, typer.Option("--app", help="The app that refused it.")]
-Device = Annotated[str | None, typer.Option("--device", help="Sent it, or is in its topic.")]
-Reason = Annotated[str | None, typer.Option("--reason", help="Occurs in the reason.")]
-From = Annotated[str | None, typer.Option("--from", help="Then or later: ISO 8601 or epoch.")]
-To = Annotated[str | None, typer.Option("--to", help="Before: ISO 8601 or epoch.")]
+WHERE = {
+    "text": Annotated[str | None, typer.Option("--text", "-s", help="Occurs anywhere.")],
+    "filter": Annotated[str | None, typer.Option(help="Topic filter.")],
+    "app": Annotated[str | None, typer.Option(help="The app that refused it.")],
+    "device": Annotated[str | None, typer.Option(help="Sent it, or is in its topic.")],
+    "reason": Annotated[str | None, typer.Option(help="Occurs in the reason.")],
+    "from": From,
+    "to": To,
+}
 All = Annotated[bool, typer.Option("--all", help="Every message.")]
 
 
 @quarantine_app.command("list")
+@narrowing(WHERE)
 def list_messages(
-    text: Text = None,
-    filter: Filter = None,
-    app: App = None,
-    device: Device = None,
-    reason: Reason = None,
-    start: From = None,
-    end: To = None,
+    where: dict[str, str],
     limit: Annotated[int, typer.Option(min=1, max=1000, help="The newest so many.")] = SHOWN,
     as_json: AsJson = False,
     url: Url = None,
@@ -56,27 +62,15 @@ def list_messages(
 
     [dim]fleetwire quarantine --filter 'devices/+/data' --reason 'not registered'[/]
     """
-    from fleetwire.cli.console import columns, note, plain, say
+    from fleetwire.cli.console import show
 
-    asked = _where(text, filter, app, device, reason, start, end)
-    items = rest(url, token).get(f"{PATH}?{urlencode(asked | {'limit': str(limit)})}")["items"]
-    if as_json:
-        say(json.dumps(items))
-        return
-    if not items:
-        note("No message fits." if asked else "Quarantine is empty.")
-        return
-    from rich.console import Console
-
-    table = columns("id", "received", "topic", "who", "why")
-    for each in items:
-        words = (each["received_at"], each["topic"], each["identity"], each["reason"])
-        table.add_row(str(each["id"]), *map(plain, words))
-    Console().print(table)
+    items = rest(url, token).get(f"{PATH}?{urlencode(where | {'limit': str(limit)})}")["items"]
+    none = "No message fits." if where else "Quarantine is empty."
+    show(items, COLUMNS, as_json=as_json, none=none)
 
 
 @quarantine_app.command("show")
-def show(
+def show_message(
     id: Annotated[int, typer.Argument(help="Number of the message.")],
     url: Url = None,
     token: Token = None,
@@ -91,15 +85,10 @@ def show(
 
 
 @quarantine_app.command("discard")
+@narrowing(WHERE)
 def discard(
+    where: dict[str, str],
     ids: Ids = None,
-    text: Text = None,
-    filter: Filter = None,
-    app: App = None,
-    device: Device = None,
-    reason: Reason = None,
-    start: From = None,
-    end: To = None,
     all: All = False,
     url: Url = None,
     token: Token = None,
@@ -110,21 +99,15 @@ def discard(
     """
     from fleetwire.cli.console import note
 
-    where = _where(text, filter, app, device, reason, start, end)
     answer = rest(url, token).post(f"{PATH}/discard", _selection(ids, where, all))
     note(f"{answer['discarded']} discarded.")
 
 
 @quarantine_app.command("rerun")
+@narrowing(WHERE)
 def rerun(
+    where: dict[str, str],
     ids: Ids = None,
-    text: Text = None,
-    filter: Filter = None,
-    app: App = None,
-    device: Device = None,
-    reason: Reason = None,
-    start: From = None,
-    end: To = None,
     all: All = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be.")] = False,
     as_json: AsJson = False,
@@ -137,7 +120,7 @@ def rerun(
     """
     from fleetwire.cli.console import note, say
 
-    body = _selection(ids, _where(text, filter, app, device, reason, start, end), all)
+    body = _selection(ids, where, all)
     client = rest(url, token)
     if dry_run:
         _rehearse(client, body, as_json=as_json)
@@ -156,7 +139,7 @@ def rerun(
         )
     if job["error"]:
         note(f"It ended early: {job['error']}")
-    if job["error"] or job["refused"]:
+    if job["state"] != "done" or job["refused"]:
         raise typer.Exit(EXIT_FAILED)
 
 
@@ -176,11 +159,6 @@ def _rehearse(client: Any, body: dict[str, Any], *, as_json: bool) -> None:
             say(printable(f"{each['id']} {each['topic']} {each['result']}{why}".encode()))
             for effect in each["effects"]:
                 say("    " + json.dumps(effect))
-
-
-def _where(*values: str | None) -> dict[str, str]:
-    names = ("text", "filter", "app", "device", "reason", "from", "to")
-    return {name: value for name, value in zip(names, values, strict=True) if value is not None}
 
 
 def _selection(ids: list[int] | None, where: dict[str, str], all: bool) -> dict[str, Any]:

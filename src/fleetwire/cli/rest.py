@@ -56,6 +56,10 @@ class RestClient:
         """
         return self._ask("POST", path, json.dumps(body).encode(), key)
 
+    def patch(self, path: str, body: dict[str, Any]) -> Any:
+        """Change what is there and return the JSON of the answer. Raises RestError."""
+        return self._ask("PATCH", path, json.dumps(body).encode())
+
     def delete(self, path: str) -> None:
         """Remove what is there. Raises RestError."""
         self._ask("DELETE", path, None)
@@ -82,7 +86,9 @@ class RestClient:
             try:
                 for line in answer:
                     word, _, rest = line.decode().rstrip("\r\n").partition(": ")
-                    if word == "event":
+                    if not word:
+                        name = ""  # an event is over; the next may have no name
+                    elif word == "event":
                         name = rest
                     elif word == "data" and name == "end":
                         return

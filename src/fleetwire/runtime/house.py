@@ -3,21 +3,24 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence as SequenceOf
+from functools import partial
 from typing import Any
 
 import structlog
-from fastapi import APIRouter
 
 from fleetwire.broker.broker import Broker
 from fleetwire.errors import StoreUnavailableError
 from fleetwire.features.accounts.api_keys import ApiKeys
 from fleetwire.features.accounts.invitations import Invitations
+from fleetwire.features.accounts.people import PeopleService
+from fleetwire.features.accounts.personal_keys import PersonalKeys
 from fleetwire.features.accounts.service import Accounts
 from fleetwire.features.acl.rights import Rights
 from fleetwire.features.acl.service import AclTester, RightsOfNow
 from fleetwire.features.alarms.service import AlarmService
 from fleetwire.features.alarms.sinks import AlarmSink
+from fleetwire.features.areas.service import AreaService
 from fleetwire.features.audit.refusals import RefusalAudit
 from fleetwire.features.audit.retention import AuditRetention
 from fleetwire.features.audit.service import SqlAudit
@@ -26,13 +29,16 @@ from fleetwire.features.broker.clients import ClientsService
 from fleetwire.features.broker.retained import RetainedService
 from fleetwire.features.broker.service import BrokerService
 from fleetwire.features.commands.batches import BatchService
+from fleetwire.features.commands.sending import SendSink
 from fleetwire.features.commands.service import CommandService
 from fleetwire.features.commands.sinks import AnswerSink
 from fleetwire.features.devices.authenticator import DeviceAuthenticator
 from fleetwire.features.devices.bulk import BulkImport
 from fleetwire.features.devices.door import Door
 from fleetwire.features.devices.events import last_cursor, make_event_log
+from fleetwire.features.devices.export import DeviceExport
 from fleetwire.features.devices.groups import Groups
+from fleetwire.features.devices.membership import Memberships
 from fleetwire.features.devices.overflows import QueueOverflows
 from fleetwire.features.devices.people import PersonGrants
 from fleetwire.features.devices.presence import Presence
@@ -41,18 +47,28 @@ from fleetwire.features.devices.registry import Registry
 from fleetwire.features.devices.service import DeviceService
 from fleetwire.features.devices.sinks import ReportSink
 from fleetwire.features.devices.topic_owners import TopicOwners
+from fleetwire.features.devicetypes.book import TypeBook
+from fleetwire.features.devicetypes.service import DeviceTypeService
+from fleetwire.features.devicetypes.sinks import RangeCheck, StateCheck
+from fleetwire.features.jobs.service import JobService
+from fleetwire.features.machines.service import MachineTokens
+from fleetwire.features.messages.keeping import Keeper
 from fleetwire.features.messages.service import MessagesService
+from fleetwire.features.organizations.repository import first_organization
 from fleetwire.features.organizations.service import Organizations
 from fleetwire.features.quarantine.rerun import Rerun
 from fleetwire.features.quarantine.service import QuarantineService
 from fleetwire.features.quarantine.sink import QuarantineSqlSink
 from fleetwire.features.telemetry.service import TelemetryService
 from fleetwire.features.telemetry.writer import ReadingSink
+from fleetwire.features.work.intake import RoadIntake
+from fleetwire.features.work.store import SqlStore
 from fleetwire.ingest.events import EventBus
 from fleetwire.ingest.road import Road
 from fleetwire.ingest.router import Router
 from fleetwire.ingest.sequence import Sequence
 from fleetwire.ingest.source import Source
+from fleetwire.ingest.works import Works
 from fleetwire.kit import (
     Alarm,
     Answer,
@@ -62,32 +78,52 @@ from fleetwire.kit import (
     Commands,
     Devices,
     Health,
+    Intake,
+    Machines,
     Messages,
+    Mode,
+    People,
     Reading,
     Realtime,
     Report,
+    SendCommand,
+    Store,
     Telemetry,
+    instants,
 )
+from fleetwire.kit.areas import Areas
+from fleetwire.kit.jobs import Jobs
+from fleetwire.kit.types import DeviceTypes
 from fleetwire.net.bridge.bridges import Bridges
 from fleetwire.net.sys_topics import SysTopics
 from fleetwire.runtime import mqtt
+from fleetwire.runtime.figures import (
+    CommandFigures,
+    backup_figures,
+    bridge_figures,
+    ingest_figures,
+    mqtt_figures,
+    realtime_figures,
+    store_figures,
+    trust_figures,
+)
+from fleetwire.runtime.guests import Guests
+from fleetwire.runtime.issuers import claim_rules
 from fleetwire.runtime.limits import broker_limits, connection_limits, realtime_bounds
+from fleetwire.runtime.listeners import Listeners
 from fleetwire.runtime.loader import load_apps, migrations_of
+from fleetwire.runtime.metrics import Metrics
 from fleetwire.runtime.observability import HouseHealth
-from fleetwire.runtime.web import WebListener
+from fleetwire.runtime.observers import Tracing, tracing_of
+from fleetwire.runtime.provisioning import Provisioning
 from fleetwire.settings import Settings, is_loopback, secret_file
-from fleetwire.store.database import Database
 from fleetwire.store.journal.journal import SqlJournal
 from fleetwire.store.migrate import migrate
-from fleetwire.web.application import create_application
 from fleetwire.web.gate import TokenGate
 from fleetwire.web.idempotency import Idempotency
-from fleetwire.web.realtime.channels import Channels
 from fleetwire.web.realtime.hub import RealtimeHub
 from fleetwire.web.realtime.revocation import WatchedServer
 from fleetwire.web.realtime.stream import LiveStream
-from fleetwire.web.rest.health import health_router
-from fleetwire.web.rest.platform import landing_router, login_router, platform_routers
 
 log = structlog.get_logger("fleetwire")
 
@@ -97,15 +133,25 @@ DRAIN_S = 10.0  # for the road to commit what has been read
 class House:
     """Broker, database, road, features and web listeners of one process."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        apps: SequenceOf[App] | None = None,
+        clock: Callable[[], int] = instants.now,
+        tracing: Tracing | None = None,
+    ) -> None:
+        """`apps` and `tracing` None = what the settings name. Raises SettingsError."""
         self.settings = settings
-        self.apps: list[App] = load_apps(settings.apps, settings.environment)
+        self.apps = list(load_apps(settings.apps, settings.environment) if apps is None else apps)
+        self._clock = clock
         self.ports: dict[str, int] = {}
         self.administrator: tuple[str, str] | None = None  # of the first start only
         by_name = {app.name: app for app in self.apps}
         open_here = is_loopback(settings.bind)
 
-        self.database = Database(settings.store.url)
+        self._tracing = tracing_of(settings) if tracing is None else tracing
+        self.database = self._tracing.database(settings.store.url)
         sequence = Sequence()
         self._sequence = sequence
         self.bus = EventBus()
@@ -116,16 +162,19 @@ class House:
         self.journal = SqlJournal(self.database, self._hold, self._resume)
         self.broker = Broker(broker_limits(settings), self.source, self.journal)
         secret = settings.auth.jwt_secret or secret_file(settings.data_dir / "jwt.secret")
+        types = TypeBook(self.apps)
         device_authenticator = DeviceAuthenticator(
             registry,
             by_name,
             self.database,
             secret=secret.encode(),
             tls_identity=settings.tls.identity,
+            topics_of=types.topics_of,
         )
         self.server = WatchedServer(self.broker, device_authenticator, connection_limits(settings))
 
         audit = SqlAudit(self.database)
+        self.jobs = JobService(self.database)
         self.accounts = Accounts(
             self.database,
             secret,
@@ -133,9 +182,11 @@ class House:
             jwks_url=settings.auth.jwks_url,
             jwt_audience=settings.auth.jwt_audience,
             jwt_issuer=settings.auth.jwt_issuer,
+            claim_rules=claim_rules(settings),
             downlink=self.server,
         )
-        self.keys = ApiKeys(self.database, audit, self.server)
+        self.keys = ApiKeys(self.database, audit, self.server, find_person=self.accounts.caller_of)
+        self.accounts.watchers.append(self.keys.person_changed)
         people = PersonGrants(self.accounts, registry, by_name)
         self._authenticator = Door(device_authenticator, self.keys, people)
         self.server.authenticator = self._authenticator  # people's and keys' ends need the server
@@ -146,8 +197,21 @@ class House:
             events,
             expected_us=lambda device: settings.presence.expected_us(device.app, device.type),
         )
-        self.commands = CommandService(self.database, registry, self.server, events, by_name)
-        self.batches = BatchService(self.database, registry, self.commands)
+        self.provisioning = Provisioning(
+            settings, self.database, registry, self.devices, events, audit, by_name, secret,
+            lambda: self.ports, types.topics_of,
+        )  # fmt: skip
+        device_authenticator.enrol = self.provisioning.itself.admit
+        self._types = DeviceTypeService(self.database, types, audit)
+        self.commands = CommandService(
+            self.database, registry, self.server, events, by_name, check=types.check_command,
+            clock=clock,
+        )  # fmt: skip
+        self._memberships = Memberships(self.database, registry)
+        self._groups = Groups(
+            self.database, self.devices, audit, touched=self._memberships.touch_group
+        )
+        self.batches = BatchService(self.database, registry, self.commands, self._groups)
         self._refusals = RefusalAudit(self.database)
         self._readings = ReadingSink()
         kept = settings.quarantine
@@ -159,16 +223,18 @@ class House:
         )
         self._audit_retention = AuditRetention(self.database, settings.audit.keep_days)
         router = Router(self.apps)
+        alarms = AlarmSink()
         self.road = Road(
             self.source,
             router,
             self.database,
             registry.find,
             {
-                Reading: self._readings,
-                Report: ReportSink(),
-                Alarm: AlarmSink(),
+                Reading: RangeCheck(types, self._readings, alarms),
+                Report: StateCheck(types, ReportSink(registry.touch), alarms),
+                Alarm: alarms,
                 Answer: AnswerSink(self.commands.closed),
+                SendCommand: SendSink(self.commands),
             },
             self._quarantine,
             sequence,
@@ -178,6 +244,7 @@ class House:
             {app.name: app.readings_event for app in self.apps if app.readings_event},
             settings.ingest.batch_messages,
         )
+        self.road.unknown = self.provisioning.itself
         rights = Rights(
             device_authenticator,
             registry,
@@ -187,7 +254,9 @@ class House:
             self.keys,
             settings.is_anonymous_allowed,
         )
-        self.rerun = Rerun(self.database, self.road, self._quarantine, RightsOfNow(rights), audit)
+        self.rerun = Rerun(
+            self.database, self.road, self._quarantine, RightsOfNow(rights), audit, self.jobs
+        )
         for topic_filter in router.filters:
             self.broker.tree.add_taker(topic_filter, self.source)
         self._overflows = QueueOverflows(self.database, registry, events)
@@ -203,55 +272,85 @@ class House:
         self.server.observers.append(self.bridges)
         self._sys_topics = SysTopics(self.broker, settings.broker.sys_interval_s)
         self.server.observers.append(self._sys_topics)
-        self.health = HouseHealth(
-            self.server, self.broker, self.road, self._readings, self.database, self.bridges,
-            self.journal,
+        machines = MachineTokens(registry, secret, clock=clock)
+        self._gate = TokenGate(self.accounts, self.keys, machines)
+        self._works = Works(self.road.apply, clock)
+        self.intake = RoadIntake(
+            self.source, router, by_name, registry.find,
+            waiting_most=settings.ingest.queue_messages, clock=clock, topics_of=types.topics_of,
         )  # fmt: skip
-        self._gate = TokenGate(self.accounts, self.keys)
         self._idempotency = Idempotency(self.database, secret)
         stream = LiveStream(self.database, self.bus, registry.by_id, by_name)
         telemetry = TelemetryService(self.database)
         self.realtime = RealtimeHub(
-            stream, self.devices, telemetry, audit, by_name, bounds=realtime_bounds(settings)
-        )
-        self.server.identity_ended = self.realtime.recheck
-        self._channels = Channels(self.realtime, self._gate, settings.realtime.origins)
+            stream, self.devices, telemetry, audit, by_name, self._memberships,
+            bounds=realtime_bounds(settings),
+        )  # fmt: skip
+        overview = BrokerService(self.server, audit)
+        self.server.identity_watchers += [self.realtime.recheck, overview.recheck]
+        self.health = HouseHealth(
+            self.server, self.broker, self.road, self.database, self.bridges, self.journal,
+            Metrics([
+                partial(mqtt_figures, self.server, self.broker),
+                partial(bridge_figures, self.bridges),
+                partial(ingest_figures, self.road, self.server, self._readings),
+                partial(trust_figures, self._quarantine, self._audit_retention),
+                partial(store_figures, self.database, self.journal),
+                partial(realtime_figures, self.realtime),
+                CommandFigures(self.commands, self.bus),
+                self.provisioning.figures,
+                partial(backup_figures, settings.data_dir),
+            ]),
+        )  # fmt: skip
+        areas = AreaService(self.database, audit, self._memberships.touch_organization)
         owners = TopicOwners(self.devices, by_name)
-        self._services: dict[type, object] = {
+        self.services: dict[type, object] = {
             Accounts: self.accounts,
             ApiKeys: self.keys,
+            PersonalKeys: PersonalKeys(self.keys),
             Invitations: Invitations(self.database, audit, self.accounts),
+            People: PeopleService(self.accounts, self.keys, is_demo=settings.demo and open_here),
             DeviceService: self.devices,
             AlarmService: AlarmService(self.database),
             Audit: audit,
             SqlAudit: audit,
-            BrokerService: BrokerService(self.server, audit),
+            BrokerService: overview,
             BridgesService: BridgesService(self.bridges),
             ClientsService: ClientsService(self.broker, registry.by_id, audit),
             BatchService: self.batches,
             CommandBatches: self.batches,
             CommandService: self.commands,
             Commands: self.commands,
+            DeviceTypes: self._types,
             Devices: self.devices,
-            BulkImport: BulkImport(self.devices),
-            Groups: Groups(self.database, self.devices, audit),
+            Areas: areas,
+            DeviceExport: DeviceExport(self.devices, audit),
+            BulkImport: BulkImport(self.devices, areas),
+            Groups: self._groups,
             Health: self.health,
-            Messages: MessagesService(self.server, owners),
+            JobService: self.jobs,
+            Jobs: self.jobs,
+            Intake: self.intake,
+            Store: SqlStore(self.database, self._works),
+            Machines: machines,
+            Messages: MessagesService(self.server, owners, Keeper(self.broker)),
             Organizations: Organizations(self.database, audit),
             PresenceService: PresenceService(self.database, self.devices),
             QuarantineService: self.quarantine,
             Rerun: self.rerun,
             AclTester: AclTester(rights),
-            RetainedService: RetainedService(
-                self.broker, owners, audit
-            ),
+            RetainedService: RetainedService(self.broker, owners, audit),
             Realtime: stream,
             RealtimeHub: self.realtime,
             Telemetry: telemetry,
+            **self.provisioning.services,
         }
-        self._metrics_open = open_here
+        self.listeners = Listeners(
+            settings, self.apps, self._gate, self.services, self._idempotency, self.realtime,
+            urls=self.urls, metrics_open=open_here, served=self._tracing.application,
+        )  # fmt: skip
+        self._tracing.join(self.road, self.commands, self.bus)
         self._holding = 0  # of the road and the journal, how many can take no more
-        self._listeners: list[WebListener] = []
         self._tasks: list[asyncio.Task[None]] = []
 
     def _hold(self) -> None:
@@ -267,8 +366,11 @@ class House:
 
     # --- start ---
 
-    async def start(self) -> None:
-        """Start everything. Raises SettingsError for what a person must change."""
+    async def start(self, *, is_listening: bool = True) -> None:
+        """Start everything. Raises SettingsError for what a person must change.
+
+        A house that is not listening has no ports, and somebody else calls its timers.
+        """
         settings = self.settings
         applied = await asyncio.to_thread(self._migrate)
         if applied:
@@ -279,29 +381,44 @@ class House:
             await self.database.read(self._readings.load), await self.database.read(last_cursor)
         )
         self.administrator = await self.accounts.bootstrap()
+        first = await self.database.read(first_organization)
+        is_development = settings.mode == "auto" and is_loopback(settings.bind)
+        self.services[Mode] = Mode(is_development, settings.demo, first)
+        self.guests = Guests(
+            self.apps, self.services, self.bus, settings.data_dir, self._clock, first
+        )
         await self.devices.load()
+        await self._types.load()
+        await self.provisioning.itself.load()
         await self.keys.load()
         await self.presence.load()
         await self.commands.load()
+        await self.jobs.load()
         now = time.time_ns() // 1000
         restored = await self.journal.load(now)
         self.broker.restore(
             restored.sessions, restored.retained, restored.wills, now, restored.shared
         )
         self.bridges.start()
-        self._open_listeners()
+        if is_listening:
+            self.listeners.bind()
         for work in (
             self.road.run, self.presence.run, self.commands.run, self.batches.run,
-            self._refusals.run, self.realtime.run, self.rerun.run,
-            self.quarantine.run, self._audit_retention.run,
+            self._refusals.run, self.realtime.run, self._memberships.run, self.rerun.run,
+            self.jobs.run,
+            self.quarantine.run, self._audit_retention.run, self.provisioning.expiry.run,
             self._authenticator.run, self._overflows.run, self.journal.run,
         ):  # fmt: skip
             self._start(work)
+        self._start(self.guests.hearing.run)
+        await self.guests.start(with_demo=settings.demo)
         if settings.broker.sys_interval_s:
             self._start(self._sys_topics.run)
-        for listener in self._listeners:
-            await listener.start()
-            self.ports[listener.name] = listener.port
+        self.guests.timers.start()
+        if not is_listening:
+            return
+        self.ports |= await self.listeners.serve()
+        self._start(self.guests.timers.run)
         if self.certificate is not None:
             self._start(self.certificate.watch)
         self.ports |= await mqtt.listen(settings, self.server, self.certificate)
@@ -314,40 +431,6 @@ class House:
 
     def _start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._tasks.append(asyncio.create_task(work(), name=work.__qualname__))
-
-    def _open_listeners(self) -> None:
-        settings = self.settings
-        platform = create_application(
-            title="Fleetwire",
-            description="Devices, telemetry, commands, people: what every app shares.",
-            version="1",
-            routers=[
-                *platform_routers(),
-                health_router(metrics_open=self._metrics_open),
-                landing_router(self.urls),
-            ],
-            gate=self._gate,
-            services=self._services,
-            idempotency=self._idempotency,
-        )
-        self._channels.add_to(platform)
-        self._listeners.append(WebListener("platform", platform, settings.bind, settings.http_port))
-        for app in self.apps:
-            if app.listener is None:
-                continue
-            routers: list[APIRouter] = [*app.routers, login_router()]
-            application = create_application(
-                title=app.listener.title,
-                description=app.listener.description,
-                version=app.listener.version,
-                routers=routers,
-                gate=self._gate,
-                services=self._services,
-                prefixes=("", "/mqtt") if app.name == "medical" else ("",),
-                idempotency=self._idempotency,
-            )
-            port = settings.app_ports.get(app.name, app.listener.port)
-            self._listeners.append(WebListener(app.name, application, settings.bind, port))
 
     def urls(self) -> list[tuple[str, str]]:
         """Return what runs here and where, for people to read."""
@@ -382,12 +465,11 @@ class House:
         await self.bridges.close()
         await self.server.close()
         self.realtime.close()
-        await self._channels.close()
-        for listener in self._listeners:
-            await listener.stop()
+        await self.listeners.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._works.close()
         await self.journal.flush(DRAIN_S)  # the sessions whose connections have just ended
         for flush in (
             self.presence.flush, self.commands.flush, self._refusals.flush,
@@ -396,3 +478,4 @@ class House:
             with contextlib.suppress(StoreUnavailableError, AssertionError):
                 await flush()
         await self.database.close()
+        await asyncio.to_thread(self._tracing.close)

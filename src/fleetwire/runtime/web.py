@@ -12,9 +12,25 @@ from fleetwire.errors import SettingsError
 
 BACKLOG = 2048
 DRAIN_S = 3  # for requests under way when we are asked to stop
+TICK_S = 1.0
 
 
 class _Uvicorn(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._stop = asyncio.Event()
+
+    def stop(self) -> None:
+        """End `serve`."""
+        self.should_exit = True
+        self._stop.set()
+
+    async def main_loop(self) -> None:
+        """Keep the date of the answers right, and hear at once when to stop."""
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), TICK_S)
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave signals alone: the house decides when all its listeners stop."""
@@ -55,7 +71,7 @@ class WebListener:
 
     async def stop(self) -> None:
         """Finish the requests under way and close."""
-        self._server.should_exit = True
+        self._server.stop()
         if self._task is not None:
             await self._task
         self._socket.close()

@@ -12,6 +12,7 @@ Does not: copy certificates, `fleetwire.toml` or other files outside the data fo
 other than SQLite, which have tools of their own.
 """
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -31,6 +32,7 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 DATABASE = "fleetwire.db"
 SECRETS = ("jwt.secret", "bridge.id")
+LAST = "last-backup"  # in the data folder: its time is that of the last backup
 CHUNK_BYTES = 1024 * 1024
 PAGES_PER_STEP = 2048  # 8 MiB of pages of 4 KiB between two reports of progress
 BUSY_TIMEOUT_S = 5.0
@@ -107,7 +109,19 @@ def _make(
         os.fsync(out.fileno())
     os.link(part, archive)  # unlike a rename, this never takes the place of another file
     sync_folder(archive.parent)
+    with contextlib.suppress(OSError):  # the backup is good, also by who may only read the folder
+        last = data_dir / LAST
+        last.touch()
+        os.utime(last, ns=(created_at * 1000, created_at * 1000))
     return manifest
+
+
+def last_backup_at(data_dir: Path) -> int:
+    """Return when the last backup of this folder was begun, in microseconds UTC; 0 = never."""
+    try:
+        return (data_dir / LAST).stat().st_mtime_ns // 1000
+    except OSError:
+        return 0
 
 
 def _copy_database(database: Path, copy: Path, progress: Progress) -> None:

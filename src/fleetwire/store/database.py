@@ -30,6 +30,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 from sqlalchemy.sql import Executable
 
 from fleetwire.errors import StoreUnavailableError
+from fleetwire.kit.transaction import Transaction as KitTransaction
 from fleetwire.store.commit_times import CommitTimes
 
 log = structlog.get_logger("fleetwire.store")
@@ -40,7 +41,7 @@ BUSY_TIMEOUT_S = 5.0  # another process (a person's sqlite3 shell) may hold the 
 GROUP_LIMIT = 64  # pieces of work per commit; more would make the first wait long for the last
 
 
-class Transaction:
+class Transaction(KitTransaction):
     """One piece of work's view of the transaction. Only valid on the writer's thread."""
 
     __slots__ = ("_after_commit", "connection")
@@ -79,6 +80,10 @@ class Transaction:
         It is forgotten if this piece of work, or the commit, fails.
         """
         self._after_commit.append(callback)
+
+    def adopt(self, part: "Transaction") -> None:
+        """Take over what shall follow the commit of a part, which has come to its good end."""
+        self._after_commit += part._after_commit
 
 
 class _Job:

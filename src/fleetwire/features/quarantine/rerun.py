@@ -9,9 +9,9 @@ what was longer than quarantine keeps.
 """
 
 import asyncio
-import secrets
+import contextlib
 from abc import ABC, abstractmethod
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -36,6 +36,7 @@ from fleetwire.ingest.road import Batch, Road
 from fleetwire.kit import instants
 from fleetwire.kit.device import Device
 from fleetwire.kit.effects import Effect
+from fleetwire.kit.jobs import Jobs
 from fleetwire.kit.services import Caller, Page
 from fleetwire.store.database import Database
 
@@ -43,6 +44,7 @@ log = structlog.get_logger("fleetwire.quarantine")
 
 READ = "quarantine.read"
 WRITE = "quarantine.write"
+KIND = "quarantine.rerun"  # of its job
 
 AT_ONCE: Final = 100  # messages in one transaction: what comes now waits for that long
 REHEARSED_MOST: Final = 100
@@ -53,6 +55,10 @@ ACCEPTED: Final = "accepted"
 REFUSED: Final = "refused"  # again, perhaps for another reason
 CUT: Final = "cut"  # not all of it was kept
 GONE: Final = "gone"  # somebody else was faster
+
+
+class _CancelledError(Exception):
+    """Somebody wants no more of this job."""
 
 
 class Judge(ABC):
@@ -77,7 +83,7 @@ class Outcome(msgspec.Struct):
 class RerunJob(msgspec.Struct):
     """Many messages under way; the instants are microseconds UTC, 0 = not yet.
 
-    `state` is waiting, running, done or failed; then `error` says why.
+    `state` is waiting, running, done, cancelled or failed; then `error` says why.
     """
 
     id: str
@@ -93,9 +99,10 @@ class RerunJob(msgspec.Struct):
 
 
 class Rerun:
-    """Rehearses at once, and carries in jobs, one after the other. Jobs end with the process.
+    """Rehearses at once, and carries in jobs, one after the other.
 
-    A job that was cut off has done what it had counted until then, message by message.
+    They end with the process; a job that was cut off has done what it had counted until then, and
+    its row says that it was interrupted. Who wants the rest done starts another one.
     """
 
     def __init__(
@@ -105,9 +112,11 @@ class Rerun:
         sink: QuarantineSqlSink,
         judge: Judge,
         audit: SqlAudit,
+        rows: Jobs,
         clock: Callable[[], int] = instants.now,
     ) -> None:
         self._db = db
+        self._rows = rows
         self._road = road
         self._sink = sink
         self._judge = judge
@@ -145,8 +154,9 @@ class Rerun:
         selection.check()
         if len(self._waiting) >= WAITING_MOST:
             raise TooManyError(f"{WAITING_MOST} re-runs wait already. Try again later.")
-        job = RerunJob(secrets.token_hex(8), caller.organization_id, "waiting", self._clock())
         through_id = await self._db.read(newest_id)
+        row = await self._rows.begin(caller, KIND, total=None, read=READ, write=WRITE)
+        job = RerunJob(row.id, caller.organization_id, "waiting", self._clock())
         await self._audit.record(
             caller, "quarantine.rerun", f"rerun:{job.id}", detail=selection.given()
         )
@@ -192,11 +202,15 @@ class Rerun:
             try:
                 await self._carry_all(job, caller, selection, through_id)
                 job.state = "done"
+            except _CancelledError:
+                job.state = "cancelled"
             except StoreUnavailableError as error:
                 job.state, job.error = "failed", str(error)
             except Exception as error:  # the next one must not wait for ever
                 log.exception("a re-run failed", rerun=job.id)
                 job.state, job.error = "failed", type(error).__name__
+            with contextlib.suppress(StoreUnavailableError):  # it will count as left alone
+                await self._rows.end(job.id, job.error)
             job.ended_at = self._clock()
             self._ended[job.id].set()
             log.info(
@@ -217,11 +231,13 @@ class Rerun:
         self, job: RerunJob, caller: Caller, selection: Selection, through_id: int
     ) -> None:
         position: int | None = 0
+        await self._advance(job, [])  # perhaps it was cancelled while it waited
         while position is not None:
             messages, position = await self._db.read(
                 lambda c, after=position: selection.find(c, caller, AT_ONCE, after, through_id)  # type: ignore[misc]  # mypy cannot infer a lambda's default
             )
-            for outcome in await self._try(messages, is_real=True):
+            outcomes = await self._try(messages, is_real=True)
+            for outcome in outcomes:
                 job.looked_at += 1
                 if outcome.result == ACCEPTED:
                     job.accepted += 1
@@ -229,8 +245,16 @@ class Rerun:
                     job.refused += 1
                 else:
                     job.left_alone += 1
+            await self._advance(job, outcomes)
         detail = {"accepted": job.accepted, "refused": job.refused, "left_alone": job.left_alone}
         await self._audit.record(caller, "quarantine.rerun_ended", f"rerun:{job.id}", detail=detail)
+
+    async def _advance(self, job: RerunJob, outcomes: Sequence[Outcome]) -> None:
+        try:
+            counts = Counter(outcome.result for outcome in outcomes)
+            await self._rows.advance(job.id, len(outcomes), counts)
+        except ConflictError:
+            raise _CancelledError from None
 
     # --- one batch ---
 

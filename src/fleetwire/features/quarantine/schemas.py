@@ -218,7 +218,7 @@ class RerunView(BaseModel):
     )
 
     id: str
-    state: Literal["waiting", "running", "done", "failed"]
+    state: Literal["waiting", "running", "done", "cancelled", "failed"]
     started_at: str
     ended_at: str | None
     looked_at: int
