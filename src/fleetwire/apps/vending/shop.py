@@ -1,0 +1,388 @@
+"""Shop: the steps of an order that need more than the tables: the gateway, the ledger, the machine.
+
+Whatever is decided is decided in one transaction (`Store.apply`); what stands here only brings the
+parts together, and may be cut off anywhere: the timer finds what was left undone.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from msgspec import structs
+from sqlalchemy import Connection, Row, select, update
+
+from fleetwire.apps.vending import dispensing, orders, payments, results, states
+from fleetwire.apps.vending.errors import GatewayError, RefusedError, UnavailableError
+from fleetwire.apps.vending.gateways import Charge, Gateway, Notification
+from fleetwire.apps.vending.machines import APP
+from fleetwire.apps.vending.tables import orders as orders_table
+from fleetwire.apps.vending.terms import SANDBOX, Terms
+from fleetwire.kit import (
+    Audit,
+    Caller,
+    Commands,
+    Device,
+    Devices,
+    DomainError,
+    Effect,
+    ForbiddenError,
+    Health,
+    Mode,
+    NotFoundError,
+    Result,
+    Store,
+    Transaction,
+)
+
+log = structlog.get_logger("fleetwire.apps.vending")
+
+PORTION: Final = 200  # of what is overdue, taken up at a time
+SENT_WITHIN_S: Final = 0.5
+LOOK_S: Final = 0.02
+TRY_AGAIN_US: Final = 2_000_000
+
+
+@dataclass(frozen=True)
+class Shop:
+    """What its routes and timers do."""
+
+    terms: Terms
+    gateway: Gateway
+    store: Store
+    devices: Devices
+    commands: Commands
+    audit: Audit
+    health: Health
+    mode: Mode
+
+    def device(self, machine_id: str) -> Device:
+        """Return the device that a machine is. Raises NotFoundError."""
+        device = self.devices.find(APP, machine_id)
+        if device is None:
+            raise NotFoundError("Machine not found", field="machine_id")
+        return device
+
+    async def order(self, order_id: str, organization_id: int | None = None) -> dict[str, Any]:
+        """Return an order as it is shown. Raises NotFoundError."""
+
+        def work(connection: Connection) -> dict[str, Any]:
+            order = orders.find(connection, order_id, organization_id)
+            return orders.shown(order, orders.items_of(connection, order_id))
+
+        return await self.store.read(work)
+
+    # --- buying ---
+
+    async def open_order(
+        self,
+        wanted: Sequence[tuple[int, int]],
+        payment_method: str,
+        customer_phone: str | None,
+    ) -> dict[str, Any]:
+        """Store an order and open its payment. If either fails, nothing stays reserved."""
+        if self.gateway.name == SANDBOX and not self.mode.is_development:
+            raise UnavailableError("No payment gateway is set up: see PAYMENT_GATEWAY")
+        order_id = await self.store.write(
+            lambda tx: orders.create(
+                tx,
+                wanted,
+                payment_method=payment_method,
+                customer_phone=customer_phone,
+                open_s=self.terms.order_open_s,
+                now=self.terms.now(),
+            )
+        )
+        order, items = await self.store.read(
+            lambda connection: (
+                orders.find(connection, order_id),
+                orders.items_of(connection, order_id),
+            )
+        )
+        try:
+            charge = await self.gateway.charge(order, items)
+        except GatewayError as error:
+            await self.close(order_id, states.CANCELLED, "the payment gateway failed")
+            log.warning("the payment gateway failed", reason=error.message)
+            raise
+        await self._keep(order_id, charge)
+        return await self.order(order_id)
+
+    async def charge_by(self, order_id: str, payment_method: str) -> None:
+        """Open the payment of an order anew. Raises RefusedError if the order is not open."""
+
+        def work(tx: Transaction) -> Row[Any]:
+            done = tx.execute(
+                update(orders_table)
+                .where(orders_table.c.id == order_id, orders_table.c.status == states.PENDING)
+                .values(payment_method=payment_method)
+            )
+            order = orders.find(tx.connection, order_id)
+            if not done.rowcount:
+                raise RefusedError(
+                    "Only an open order can be paid", order_id=order_id, status=order.status
+                )
+            return order
+
+        order = await self.store.write(work)
+        items = await self.store.read(lambda connection: orders.items_of(connection, order_id))
+        await self._keep(order_id, await self.gateway.charge(order, items))
+
+    async def _keep(self, order_id: str, charge: Charge) -> None:
+        await self.store.write(
+            lambda tx: tx.execute(
+                update(orders_table)
+                .where(orders_table.c.id == order_id)
+                .values(
+                    payment_url=charge.payment_url,
+                    payment_token=charge.payment_token,
+                    qr_string=charge.qr_string,
+                )
+            )
+        )
+
+    async def cancel_charge(self, order_id: str) -> None:
+        """End the payment of an order that is given up.
+
+        If the gateway does not answer and somebody pays all the same, that is to be paid back.
+        """
+        try:
+            await self.gateway.cancel(order_id)
+        except GatewayError as error:
+            log.warning("a payment was not cancelled", order=order_id, reason=error.message)
+
+    async def refund(self, caller: Caller, order_id: str) -> None:
+        """Pay back what an order owes. Raises NotFoundError, RefusedError, GatewayError."""
+        order = await self.store.read(
+            lambda connection: orders.find(connection, order_id, caller.organization_id)
+        )
+        if not order.refund_required:
+            raise RefusedError(
+                "There is nothing to pay back", order_id=order_id, status=order.status
+            )
+        await self.gateway.refund(order_id, order.refund_amount)
+
+        def work(tx: Transaction) -> list[Effect]:
+            device = self.devices.find(APP, order.machine_id)
+            return payments.mark_refunded(tx, device, order, self.terms.now())
+
+        await self.store.apply(work)
+        detail = {"amount": order.refund_amount}
+        await self.audit.record(caller, "payment.refund", f"order:{order_id}", detail=detail)
+
+    async def close(self, order_id: str, to: str, reason: str) -> bool:
+        """End an unpaid order; False if it is not one. Raises NotFoundError."""
+
+        def work(tx: Transaction) -> Result[bool]:
+            order = orders.find(tx.connection, order_id)
+            device = self.devices.find(APP, order.machine_id)
+            moved = orders.close_unpaid(tx, device, order_id, to, reason, self.terms.now())
+            return Result(moved is not None, moved or [])
+
+        return await self.store.apply(work)
+
+    async def settle(self, notification: Notification, remote: str) -> payments.Settled:
+        """Take a gateway's word; a payment also begins the dispensing.
+
+        Raises ForbiddenError for a wrong signature, RefusedError, NotFoundError.
+        """
+        if not notification.is_signed(self.terms.server_key):
+            await self._refused(notification, remote, "wrong signature")
+            raise ForbiddenError("Invalid signature")
+
+        def work(tx: Transaction) -> Result[payments.Settled]:
+            order = orders.find(tx.connection, notification.order_id)
+            device = self.devices.find(APP, order.machine_id)
+            settled, effects = payments.settle(
+                tx, device, self.gateway.name, notification, self.terms.now()
+            )
+            return Result(settled, effects)
+
+        try:
+            settled = await self.store.apply(work)
+        except RefusedError as error:
+            await self._refused(notification, remote, error.message)
+            raise
+        if settled.is_paid:
+            await self.trigger_paid(notification.order_id, f"payment:{notification.transaction_id}")
+        return settled
+
+    async def trigger_paid(self, order_id: str, by: str) -> None:
+        """Begin to dispense what was paid, unless somebody else has; later, if it cannot be now."""
+        try:
+            await self.trigger(order_id, by)
+        except RefusedError:
+            return  # a kiosk or an operator was quicker
+        except DomainError as error:
+            log.warning("a paid order waits", order=order_id, reason=error.message)
+            await self.store.write(
+                lambda tx: tx.execute(
+                    update(orders_table)
+                    .where(orders_table.c.id == order_id, orders_table.c.status == states.PAID)
+                    .values(dispense_due_at=self.terms.now() + TRY_AGAIN_US)
+                )
+            )
+
+    async def _refused(self, notification: Notification, remote: str, reason: str) -> None:
+        """Put on record who tried to tell us of a payment that is not so."""
+        found = await self.store.read(
+            lambda connection: connection.execute(
+                select(orders_table.c.organization_id).where(
+                    orders_table.c.id == notification.order_id
+                )
+            ).scalar()
+        )
+        organization_id = self.mode.organization_id if found is None else int(found)
+        caller = structs.replace(Caller.anonymous(remote), organization_id=organization_id)
+        await self.audit.record(
+            caller,
+            "payment.notify",
+            f"order:{notification.order_id}"[:256],
+            outcome="refused",
+            detail={"reason": reason, "transaction_status": notification.transaction_status[:32]},
+        )
+
+    # --- dispensing ---
+
+    async def trigger(
+        self, order_id: str, by: str, *, organization_id: int | None = None, again: bool = False
+    ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """Begin to dispense a paid order; return it and the commands. `again`: what has failed.
+
+        Raises NotFoundError, RefusedError, TooManyError.
+        """
+        order = await self.store.read(
+            lambda connection: orders.find(connection, order_id, organization_id)
+        )
+        device = self.device(order.machine_id)
+        record = await self.devices.get(
+            Caller.system(device.organization_id), APP, device.device_id
+        )
+        begin = dispensing.retry if again else dispensing.trigger
+
+        def work(tx: Transaction) -> Result[list[dict[str, Any]]]:
+            commands, effects = begin(
+                tx,
+                device,
+                order_id,
+                by=by,
+                connected=record.connected,
+                terms=self.terms,
+                now=self.terms.now(),
+            )
+            return Result(commands, effects)
+
+        commands = await self.store.apply(work)
+        return await self._once_sent(order_id), commands
+
+    async def take_result(self, outcome: results.Outcome, by: str, organization_id: int) -> None:
+        """Take what a person says of an attempt. Raises NotFoundError."""
+
+        def work(tx: Transaction) -> list[Effect]:
+            order = orders.find(tx.connection, outcome.order_id, organization_id)
+            return results.take(
+                tx, self.device(order.machine_id), outcome, by=by, now=self.terms.now()
+            )
+
+        await self.store.apply(work)
+
+    async def note_sent(self, device: Device, command_id: str, at: int) -> None:
+        """Note that a command has gone out."""
+        await self.store.apply(lambda tx: dispensing.sent(tx, device, command_id, at, self.terms))
+
+    async def _once_sent(self, order_id: str) -> dict[str, Any]:
+        """Return the order once its command is on its way, or after a moment as it is.
+
+        Whether a machine listens is the ledger's to know; what it sends it sends at once.
+        """
+        order = await self.order(order_id)
+        for _ in range(round(SENT_WITHIN_S / LOOK_S)):
+            if order["status"] != states.PENDING_DISPENSE:
+                break
+            await asyncio.sleep(LOOK_S)
+            order = await self.order(order_id)
+        return order
+
+    # --- the clock ---
+
+    async def tick(self) -> None:
+        """Do what the time has come for."""
+        at = self.terms.now()
+        for order_id, _ in await self.store.read(
+            lambda connection: orders.overdue(connection, at, PORTION)
+        ):
+            await self.close(order_id, states.EXPIRED, "not paid in time")
+        await self._trigger_due(at)
+        for attempt in await self.store.read(
+            lambda connection: dispensing.due(connection, at, PORTION)
+        ):
+            device = self.devices.find(APP, attempt.machine_id)
+            if attempt.command_sent_at is None and device is not None:
+                await self._look_up(device, attempt.command_id)
+            await self._expire(device, attempt.id)
+
+    async def _expire(self, device: Device | None, attempt: int) -> None:
+        await self.store.apply(lambda tx: dispensing.expire(tx, device, attempt, self.terms.now()))
+
+    async def catch_up(self) -> None:
+        """Note what was sent shortly before the process before this one ended."""
+        for attempt in await self.store.read(dispensing.unsent):
+            device = self.devices.find(APP, attempt.machine_id)
+            if device is not None:
+                await self._look_up(device, attempt.command_id)
+
+    async def _look_up(self, device: Device, command_id: str) -> None:
+        """Ask the ledger whether a command was sent that nobody told us of."""
+        try:
+            record = await self.commands.get(Caller.system(device.organization_id), command_id)
+        except NotFoundError:
+            return
+        if record.attempts:
+            sent_at = next(
+                (event.at for event in record.timeline if event.state == "sent"), record.created_at
+            )
+            await self.note_sent(device, command_id, sent_at)
+
+    async def _trigger_due(self, at: int) -> None:
+        rows = await self.store.read(
+            lambda connection: connection.execute(
+                select(orders_table.c.id, orders_table.c.paid_at, orders_table.c.machine_id)
+                .where(orders_table.c.status == states.PAID, orders_table.c.dispense_due_at <= at)
+                .order_by(orders_table.c.dispense_due_at)
+                .limit(PORTION)
+            ).all()
+        )
+        for row in rows:
+            if row.paid_at + round(self.terms.dispense_wait_s * 1e6) <= at:
+                await self._give_up(row.id)
+            else:
+                await self.trigger_paid(row.id, "timer")
+
+    async def _give_up(self, order_id: str) -> None:
+        """A paid order whose command could not even be stored in time has failed."""
+
+        def work(tx: Transaction) -> list[Effect]:
+            order = orders.find(tx.connection, order_id)
+            if order.status != states.PAID:
+                return []
+            orders.release_items(tx, order_id, self.terms.now())
+            device = self.devices.find(APP, order.machine_id)
+            return [
+                *(
+                    orders.move(
+                        tx,
+                        device,
+                        order_id,
+                        states.FAILED,
+                        self.terms.now(),
+                        failure_reason=dispensing.TIMEOUT,
+                        dispense_due_at=None,
+                        refund_required=True,
+                        refund_amount=order.total_amount,
+                    )
+                    or []
+                )
+            ]
+
+        await self.store.apply(work)
