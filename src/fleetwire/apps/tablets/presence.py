@@ -1,0 +1,115 @@
+"""ONLINE and OFFLINE: by what a tablet sends, by its session, its Will and its silence."""
+
+from typing import Any
+
+from sqlalchemy import Row, select, update
+
+from fleetwire.apps.tablets.rows import OFFLINE, ONLINE
+from fleetwire.apps.tablets.tables import tablets
+from fleetwire.kit import Device, Devices, Effect, Event, LiveEvent, Report, Store, Transaction
+from fleetwire.kit.instants import iso, parse
+
+APP = "tablets"
+STATUS_EVENT = "device.status"
+AT_ONCE = 500  # tablets that fall silent in one transaction: messages wait meanwhile
+
+
+def status_of(row: dict[str, Any]) -> dict[str, Any]:
+    """Return what `device_status` tells of a tablet: all that is known, not what was sent last."""
+    boot_time_ms, last_seen_at = row["boot_time_ms"], row["last_seen_at"]
+    since_at = row["status_since_at"]
+    return {
+        "battery": row["battery"],
+        "wifiStatus": row["wifi_status"],
+        "isCharging": row["is_charging"],
+        "batteryHealth": row["battery_health"],
+        "chargingMethod": row["charging_method"],
+        "mobileDataEnabled": row["mobile_data_enabled"],
+        "networkConnected": row["network_connected"],
+        "screenOn": row["screen_on"],
+        "volumeLevel": row["volume_level"],
+        "bluetoothEnabled": row["bluetooth_enabled"],
+        "installedAppsCount": row["installed_apps_count"],
+        "bootTime": None if boot_time_ms is None else str(boot_time_ms),
+        "lastSeen": None if last_seen_at is None else iso(last_seen_at),
+        "status": row["status"],
+        "reason": row["status_reason"],
+        "since": None if since_at is None else iso(since_at),
+    }
+
+
+def hear(tx: Transaction, device: Device, row: Row[Any], at: int) -> list[Effect]:
+    """Note that the tablet has sent something: it is there."""
+    values: dict[str, Any] = {"last_seen_at": max(at, row.last_seen_at or 0), "updated_at": at}
+    if row.status != ONLINE:
+        values |= {"status": ONLINE, "status_reason": "message", "status_since_at": at}
+    tx.execute(update(tablets).where(tablets.c.id == device.id).values(values))
+    return [] if row.status == ONLINE else _changed(device, row._asdict() | values)
+
+
+def go_offline(
+    tx: Transaction, device: Device, row: Row[Any], reason: str, at: int
+) -> list[Effect]:
+    """Note that the tablet has gone; nothing but its status changes. Nothing twice."""
+    if row.status == OFFLINE:
+        return []
+    values = {"status": OFFLINE, "status_reason": reason, "status_since_at": at, "updated_at": at}
+    tx.execute(update(tablets).where(tablets.c.id == device.id).values(values))
+    return _changed(device, row._asdict() | values)
+
+
+def _changed(device: Device, row: dict[str, Any]) -> list[Effect]:
+    return [Report(device, row["status"]), Event(STATUS_EVENT, device, status_of(row))]
+
+
+async def session_began(event: LiveEvent, store: Store) -> None:
+    """A tablet with credentials of its own has connected: it is there before it says a word."""
+    device, at = event.device, parse(event.body["since"])
+
+    def work(tx: Transaction) -> list[Effect]:
+        row = tx.execute(select(tablets).where(tablets.c.id == device.id)).one_or_none()
+        # A Will may have been stored since: it counts for more.
+        if row is None or (row.status_since_at or 0) > at:
+            return []
+        return hear(tx, device, row, at)
+
+    await store.apply(work)
+
+
+async def session_ended(event: LiveEvent, store: Store) -> None:
+    """Its last connection has ended. What it has sent since, on another one, counts for more."""
+    device, at = event.device, parse(event.body["since"])
+    reason = str(event.body.get("reason", "disconnected"))[:64]
+
+    def work(tx: Transaction) -> list[Effect]:
+        row = tx.execute(select(tablets).where(tablets.c.id == device.id)).one_or_none()
+        if row is None or (row.last_seen_at or 0) > at:
+            return []
+        return go_offline(tx, device, row, reason, at)
+
+    await store.apply(work)
+
+
+async def mark_silent(store: Store, devices: Devices, silent_after_s: float, at: int) -> None:
+    """Take for gone whoever has sent nothing for so long at this instant."""
+    before_at = at - round(silent_after_s * 1e6)
+    silent = (tablets.c.status == ONLINE) & (tablets.c.last_seen_at < before_at)
+    found = await store.read(
+        lambda connection: connection.execute(
+            select(tablets.c.code).where(silent).limit(AT_ONCE)
+        ).all()
+    )
+    known = [devices.find(APP, each.code) for each in found]
+
+    def work(tx: Transaction) -> list[Effect]:
+        effects: list[Effect] = []
+        for device in known:
+            if device is None:
+                continue
+            row = tx.execute(select(tablets).where(tablets.c.id == device.id, silent)).one_or_none()
+            if row is not None:
+                effects += go_offline(tx, device, row, "silent", at)
+        return effects
+
+    if found:
+        await store.apply(work)
