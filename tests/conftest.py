@@ -100,10 +100,14 @@ def house(tmp_path: Path) -> Iterator[House]:
         house.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shared_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """One Fleetwire for all tests of a file; they use names of their own and leave it running."""
-    house = House(tmp_path_factory.mktemp("house"))
+    """One Fleetwire for all tests; they use names of their own and leave it running.
+
+    A message of a device that nobody registered is quarantined.
+    """
+    variables = {"FLEETWIRE_UNKNOWN_DEVICES": "quarantine"}
+    house = House(tmp_path_factory.mktemp("house"), environment=variables)
     try:
         house.start()
         yield house

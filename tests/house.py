@@ -39,14 +39,15 @@ class Login(NamedTuple):
 class House:
     """One Fleetwire over one data folder; it can be killed and started again.
 
-    `options` are further words for `fleetwire serve`, `environment` further variables, `cores` the
-    processor cores it may use.
+    `apps` are those it runs; `options` are further words for `fleetwire serve`, `environment`
+    further variables, `cores` the processor cores it may use.
     """
 
     def __init__(
         self,
         folder: Path,
         *,
+        apps: Sequence[str] = ("medical",),
         options: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
         cores: set[int] | None = None,
@@ -57,7 +58,7 @@ class House:
         self.http_port = 0
         self.mqtt_port = 0
         self.mqtt_ws_port = 0
-        self.app_ports = {"medical": 0}
+        self.app_ports = dict.fromkeys(apps, 0)
         self.administrator: Login | None = None
         self._options = list(options)
         self._environment = dict(environment or {})
@@ -196,6 +197,7 @@ class House:
         # The settings of whoever starts this are not the settings of this server.
         mine = ("FLEETWIRE_", "MQTT_", "DATABASE_URL")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(mine)}
+        kept["FLEETWIRE_APPS"] = ",".join(self.app_ports)
         return kept | self._environment | {"FLEETWIRE_READY_FILE": str(ready_path)}
 
     def _wait_until_ready(self, ready_path: Path) -> dict[str, Any]:

@@ -167,6 +167,14 @@ def test_dotenv_knows_quotes_comments_and_export(tmp_path: Path) -> None:
             "FLEETWIRE_JWT_SECRET and FLEETWIRE_JWT_SECRET_FILE (environment) set the same thing",
         ),
         ({"FLEETWIRE_JWT_SECRET_FILE": "/no/such/file"}, "must name a file that can be read"),
+        ({"FLEETWIRE_JWT_ROLES": "staff=root"}, "the roles are viewer, operator, administrator"),
+        ({"FLEETWIRE_JWT_ROLES": "staff"}, "FLEETWIRE_JWT_ROLES (environment) must be name=role"),
+        ({"FLEETWIRE_JWT_ROLES": "staff=viewer"}, "set FLEETWIRE_JWT_ROLE_CLAIM"),
+        ({"FLEETWIRE_JWT_DEFAULT_ROLE": "root"}, "must be one of viewer, operator"),
+        (
+            {"FLEETWIRE_JWKS_URL": "https://x/y", "FLEETWIRE_JWT_DEFAULT_ROLE": "viewer"},
+            "set FLEETWIRE_JWT_AUDIENCE",
+        ),
     ],
 )
 def test_a_mistake_in_the_environment_is_named(

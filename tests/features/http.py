@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 
 from fleetwire.errors import DomainError, UnauthenticatedError
 from fleetwire.kit import Caller, Gate
+from fleetwire.web.visits import AddressVisits
 from tests.fakes import caller
 
 
@@ -37,6 +38,7 @@ async def serving(
     application = FastAPI()
     application.state.gate = HeaderGate()
     application.state.services = services
+    application.state.visits = AddressVisits()
     application.add_exception_handler(DomainError, _refuse)
     for router in routers:
         application.include_router(router)

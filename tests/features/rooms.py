@@ -10,12 +10,17 @@ from sqlalchemy.exc import OperationalError
 
 from fleetwire.features.accounts import tables as _accounts  # noqa: F401  # foreign keys need them
 from fleetwire.features.alarms import tables as _alarms  # noqa: F401
+from fleetwire.features.areas import tables as _areas  # noqa: F401
+from fleetwire.features.areas.service import AreaService
 from fleetwire.features.audit import tables as _audit  # noqa: F401
 from fleetwire.features.commands import tables as _commands  # noqa: F401
 from fleetwire.features.devices.registry import Registry
 from fleetwire.features.devices.service import DeviceService
 from fleetwire.features.devices.tables import device_events
+from fleetwire.features.devicetypes import tables as _devicetypes  # noqa: F401
+from fleetwire.features.jobs import tables as _jobs  # noqa: F401
 from fleetwire.features.organizations.tables import organizations
+from fleetwire.features.provisioning import tables as _provisioning  # noqa: F401
 from fleetwire.features.quarantine import tables as _quarantine  # noqa: F401
 from fleetwire.features.telemetry import tables as _telemetry  # noqa: F401
 from fleetwire.ingest.events import EventBus, EventLog
@@ -64,6 +69,7 @@ class Rooms:
         self.devices = DeviceService(
             self.db, self.registry, self.audit, self.downlink, self.apps.keys()
         )
+        self.areas = AreaService(self.db, self.audit, clock=self.clock)
         self.told: list[LiveEvent] = []
         self._heard = asyncio.Condition()
         self._waiting: set[asyncio.Task[None]] = set()

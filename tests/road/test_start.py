@@ -12,6 +12,7 @@ from tests.house import House
 
 TIMEOUT_S = 30
 FREE = ["--http-port", "0", "--mqtt-port", "0", "--mqtt-ws-port", "0", "--app-port", "medical=0"]
+FREE += ["--apps", "medical"]
 
 
 def serve(

@@ -26,6 +26,10 @@ class Ticket(ABC):
         """One of its messages is settled, with this reason code."""
         self.release(reason_code)
 
+    def refuse(self, packet_id: int, reason_code: int, reason: str, field: str | None) -> None:
+        """One of its messages was refused; a sender that can be told why is told the code alone."""
+        self.release_one(packet_id, reason_code)
+
     @abstractmethod
     def fail(self) -> None:
         """What it stands for cannot be stored: it must not leave, in any protocol version."""

@@ -23,7 +23,7 @@ class Accepted(msgspec.Struct, gc=False):
 class Refused:
     """A message that nobody accepted: a quarantine row, and a reason code for its sender."""
 
-    __slots__ = ("app", "delivery", "organization_id", "reason", "reason_code")
+    __slots__ = ("app", "delivery", "field", "organization_id", "reason", "reason_code")
 
     def __init__(
         self,
@@ -32,7 +32,9 @@ class Refused:
         reason: str,
         reason_code: int,
         organization_id: int | None = None,
+        field: str | None = None,
     ) -> None:
+        self.field = field  # of the payload, where one is at fault
         self.app = app
         self.delivery = delivery
         self.reason = reason

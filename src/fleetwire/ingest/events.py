@@ -23,18 +23,23 @@ class EventBus:
 
     def __init__(self) -> None:
         self._listeners: list[Listener] = []
+        self._for_readings: list[Listener] = []
 
     @property
     def has_listeners(self) -> bool:
-        return bool(self._listeners)
+        """Say whether anybody wants to be told of readings, which takes work for each message."""
+        return bool(self._for_readings)
 
-    def subscribe(self, listener: Listener) -> Callable[[], None]:
+    def subscribe(self, listener: Listener, *, wants_readings: bool = True) -> Callable[[], None]:
         """Add a listener; the returned function removes it."""
-        self._listeners.append(listener)
+        lists = [self._listeners, self._for_readings] if wants_readings else [self._listeners]
+        for each in lists:
+            each.append(listener)
 
         def remove() -> None:
-            if listener in self._listeners:
-                self._listeners.remove(listener)
+            for each in lists:
+                if listener in each:
+                    each.remove(listener)
 
         return remove
 

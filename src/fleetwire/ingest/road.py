@@ -25,11 +25,13 @@ from fleetwire.broker.delivery import Delivery, Ticket
 from fleetwire.errors import DomainError, StoreUnavailableError
 from fleetwire.ingest.batch import Accepted, Ledger, QuarantineSink, Refused, Sink
 from fleetwire.ingest.events import EventBus, EventLog, body_of
+from fleetwire.ingest.observer import RoadObserver
 from fleetwire.ingest.router import Path, Router
 from fleetwire.ingest.sequence import Sequence
 from fleetwire.ingest.source import Source
+from fleetwire.ingest.unknown import Unknown
 from fleetwire.kit.device import Device
-from fleetwire.kit.effects import Effect, Event, Reading
+from fleetwire.kit.effects import Effect, Event, Reading, SendCommand
 from fleetwire.kit.message import NotAcceptedError
 from fleetwire.kit.services import LiveEvent
 from fleetwire.store.database import Database, Transaction
@@ -59,11 +61,13 @@ class Counters:
 class Batch:
     """Messages that share one transaction, in the order they came."""
 
-    __slots__ = ("accepted", "deferred", "refused")
+    __slots__ = ("accepted", "deferred", "refused", "unknown")
 
     def __init__(self) -> None:
         self.accepted: list[Accepted] = []
         self.refused: list[Refused] = []
+        # Devices that may enrol themselves, by app and device_id, with a message of each.
+        self.unknown: dict[tuple[str, str], Delivery] = {}
         # Handlers that run inside the transaction; their Accepted has a place in the order already.
         self.deferred: list[tuple[Accepted, Path, Device | None]] = []
 
@@ -97,6 +101,8 @@ class Road:
     ) -> None:
         self.counters = Counters()
         self.is_stalled = False
+        self.observer: RoadObserver | None = None
+        self.unknown: Unknown | None = None  # what becomes of devices that nobody registered
         self._source = source
         self._router = router
         self._database = database
@@ -129,6 +135,8 @@ class Road:
             if not deliveries:
                 return
             async with self._turn:
+                if self.observer is not None:
+                    self.observer.gathered(deliveries)
                 await self._carry(deliveries)
 
     async def again(self, deliveries: list[Delivery], ledger: Ledger) -> Batch:
@@ -148,6 +156,27 @@ class Road:
             self._committed(batch, is_again=True)
             return batch
 
+    async def apply(self, work: Callable[[Transaction], list[Accepted]]) -> None:
+        """Store what `work` writes and the effects that it returns, in one transaction.
+
+        Raises what the work or a sink raises, or StoreUnavailableError; nothing of it is stored
+        then. Must not be cancelled.
+        """
+
+        def store(tx: Transaction) -> None:
+            batch = Batch()
+            batch.accepted = work(tx)
+            self._store_accepted(tx, batch)
+
+        async with self._turn:
+            try:
+                await self._database.write(store)
+            except Exception:
+                self._rolled_back()
+                raise
+            for sink in self._sinks.values():
+                sink.committed()
+
     async def rehearse(self, deliveries: list[Delivery]) -> Batch:
         """Return what handlers would make of messages; nothing is stored, nobody is told.
 
@@ -163,10 +192,15 @@ class Road:
         pause_s = RETRY_FIRST_S
         while True:
             batch = self.prepare(deliveries)
+            if self.observer is not None:
+                self.observer.prepared()
             try:
+                if batch.unknown and self.unknown is not None:
+                    await self.unknown.enrol(batch.unknown)
+                    batch = self.prepare(deliveries)
                 await self._database.write(lambda tx, batch=batch: self._store(tx, batch))  # type: ignore[misc]  # mypy cannot infer a lambda's default
             except StoreUnavailableError as error:
-                self._rolled_back()
+                self._failed(error)
                 self.counters.retries += 1
                 if not self.is_stalled:
                     self.is_stalled = True
@@ -174,14 +208,18 @@ class Road:
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, RETRY_MOST_S)
             except Exception as error:
-                self._rolled_back()
+                self._failed(error)
                 await self._halve(deliveries, error)
                 return
             else:
                 if self.is_stalled:
                     self.is_stalled = False
                     log.info("messages are stored again")
+                if self.observer is not None:
+                    self.observer.committed()
                 self._committed(batch)
+                if self.observer is not None:
+                    self.observer.released(deliveries, batch)
                 return
 
     async def _halve(self, deliveries: list[Delivery], error: Exception) -> None:
@@ -225,12 +263,13 @@ class Road:
                     # A read brings many messages of one topic: they are for one device.
                     topic_name = delivery.publish.topic_name
                     path = None
-                    path, device = self._choose(topic_name)
+                    path, device = self._choose(delivery, batch)
                     arguments = path.handler.bind(path.values, device)
                 handler = path.handler
                 if device is None and handler.needs_device:
                     raise NotAcceptedError(
-                        f"Device {path.device_id!r} is not registered with {handler.app!r}",
+                        f"Device {path.device_id!r} is not registered with {handler.app!r}"
+                        f"{self._note_unknown([path], delivery, batch)}",
                         reason_code=NOT_AUTHORIZED,
                     )
                 if handler.needs_transaction:
@@ -247,9 +286,9 @@ class Road:
                 batch.refused.append(_broken(app, delivery, device if app else None, error))
         return batch
 
-    def _choose(self, topic_name: str) -> tuple[Path, Device | None]:
+    def _choose(self, delivery: Delivery, batch: Batch) -> tuple[Path, Device | None]:
         """Return who handles a topic; if several apps do, the one that knows the device."""
-        paths = self._router.find(topic_name)
+        paths = self._router.find(delivery.publish.topic_name)
         if len(paths) == 1:
             path = paths[0]
             if not path.device_id:
@@ -264,8 +303,29 @@ class Road:
                     return path, device
         names = ", ".join(sorted({path.handler.app for path in paths}))
         raise NotAcceptedError(
-            f"The device is registered with none of {names}", reason_code=NOT_AUTHORIZED
+            f"The device is registered with none of {names}"
+            f"{self._note_unknown(paths, delivery, batch)}",
+            reason_code=NOT_AUTHORIZED,
         )
+
+    def _note_unknown(self, paths: list[Path], delivery: Delivery, batch: Batch) -> str:
+        """Note that a device may enrol itself, with the first app that lets it.
+
+        Return what is to be said of one that may not, as the end of a sentence.
+        """
+        if self.unknown is None:
+            return ""
+        objections = []
+        for path in paths:
+            key = path.handler.app, path.device_id
+            if not path.device_id or not path.handler.needs_device:
+                continue
+            objection = None if key in batch.unknown else self.unknown.objection(*key, delivery)
+            if objection is None:
+                batch.unknown.setdefault(key, delivery)
+                return ""
+            objections.append(objection)
+        return f": {objections[0]}" if any(objections) else ""
 
     # --- on the writer's thread, inside the transaction ---
 
@@ -273,6 +333,8 @@ class Road:
         self._store_accepted(tx, batch)
         if batch.refused:
             self._quarantine.write(tx, batch.refused)
+        if self.observer is not None:
+            self.observer.stored()
 
     def _store_again(self, tx: Transaction, batch: Batch, ledger: Ledger) -> None:
         ledger.claim(tx, batch.deliveries())
@@ -310,15 +372,18 @@ class Road:
     def _run_deferred(self, tx: Transaction, batch: Batch) -> None:
         for entry, path, device in batch.deferred:
             savepoint = tx.connection.begin_nested()
+            part = Transaction(tx.connection)
             try:
                 handler = path.handler
-                entry.effects = handler.call(entry.delivery, handler.bind(path.values, device), tx)
+                arguments = handler.bind(path.values, device)
+                entry.effects = handler.call(entry.delivery, arguments, part)
             except DomainError as error:
                 savepoint.rollback()
                 batch.accepted.remove(entry)
                 batch.refused.append(_refused(entry.app, entry.delivery, device, error))
             else:
                 savepoint.commit()
+                tx.adopt(part)
 
     def _told_readings(self, items: list[tuple[Effect, Accepted]]) -> list[LiveEvent]:
         """Return one event for each message that stored readings, if anybody listens."""
@@ -374,7 +439,9 @@ class Road:
             delivery = entry.delivery
             if entry.effects:
                 device = entry.effects[0].device  # type: ignore[attr-defined]  # every effect has one
-                if device is not last:
+                if entry.effects[0].__class__ is SendCommand:
+                    device = _who_spoke(entry.effects)
+                if device is not None and device is not last:
                     last = device
                     seen.add(device.id)
                 received_at = delivery.received_at
@@ -392,7 +459,8 @@ class Road:
             counters.refused[code] = counters.refused.get(code, 0) + 1
             delivery = refused.delivery
             if delivery.ticket is not None:
-                delivery.ticket.release_one(delivery.publish.packet_id, code)
+                packet_id = delivery.publish.packet_id
+                delivery.ticket.refuse(packet_id, code, refused.reason, refused.field)
             if not is_again:
                 self._tell(refused)
         if seen and not is_again:  # what came long ago says nothing of who is there
@@ -415,16 +483,31 @@ class Road:
             reason=refused.reason[:200],
         )
 
+    def _failed(self, error: Exception) -> None:
+        self._rolled_back()
+        if self.observer is not None:
+            self.observer.failed(error)
+
     def _rolled_back(self) -> None:
         for sink in self._sinks.values():
             sink.rolled_back()
+
+
+def _who_spoke(effects: list[Effect]) -> Device | None:
+    """Return whose message had these effects; whom a command is for has said nothing."""
+    for effect in effects:
+        if not isinstance(effect, SendCommand):
+            device: Device = effect.device  # type: ignore[attr-defined]  # every effect has one
+            return device
+    return None
 
 
 def _refused(
     app: str | None, delivery: Delivery, device: Device | None, error: DomainError
 ) -> Refused:
     code = error.code if isinstance(error, NotAcceptedError) else error.reason_code
-    return Refused(app, delivery, error.message, code, _organization_of(delivery, device))
+    organization_id = _organization_of(delivery, device)
+    return Refused(app, delivery, error.message, code, organization_id, error.field)
 
 
 def _broken(

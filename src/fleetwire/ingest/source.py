@@ -38,6 +38,11 @@ class Source(Taker):
         """When the delivery that waits longest was received; None if none waits."""
         return self._waiting[0].received_at if self._waiting else None
 
+    @property
+    def is_closed(self) -> bool:
+        """Say whether nobody waits for more."""
+        return self._is_closed
+
     def take(self, delivery: Delivery) -> None:
         """Accept one delivery."""
         waiting = self._waiting

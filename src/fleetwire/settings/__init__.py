@@ -24,6 +24,7 @@ from fleetwire.settings.sections import (
     Settings,
     StoreSettings,
     TLSSettings,
+    TracingSettings,
 )
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "Settings",
     "StoreSettings",
     "TLSSettings",
+    "TracingSettings",
     "is_loopback",
     "load",
     "reachable_at",

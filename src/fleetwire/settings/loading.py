@@ -55,6 +55,7 @@ def load(
     settings = _assemble(chosen, environment)
     _check_tls(settings)
     _check_ports(settings)
+    _check_issuers(settings)
     return settings
 
 
@@ -164,11 +165,32 @@ def _check_tls(settings: Settings) -> None:
                     f"{name} ({settings.sources[name]}) is set, but there is no certificate: "
                     "set FLEETWIRE_TLS_CERTIFICATE and FLEETWIRE_TLS_KEY"
                 )
+    if tls.enrol is not None and (tls.client_ca is None or tls.identity != "common_name"):
+        raise SettingsError(
+            f"tls.enrol ({settings.sources['tls.enrol']}) needs FLEETWIRE_TLS_CLIENT_CA and "
+            "FLEETWIRE_TLS_IDENTITY=common_name: a device is called as its certificate says"
+        )
     if tls.client_ca is None and "tls.client_certificate" in settings.sources:
         raise SettingsError(
             f"tls.client_certificate ({settings.sources['tls.client_certificate']}) is set, but "
             "not who signs clients' certificates: set FLEETWIRE_TLS_CLIENT_CA"
         )
+
+
+def _check_issuers(settings: Settings) -> None:
+    auth = settings.auth
+    if auth.jwt_roles and auth.jwt_role_claim is None:
+        raise SettingsError(
+            f"auth.jwt_roles ({settings.sources['auth.jwt_roles']}) is set, but not where a token "
+            "says its role: set FLEETWIRE_JWT_ROLE_CLAIM"
+        )
+    # Many share an issuer with us: a token that was made for another application is genuine, too.
+    for name in ("auth.jwt_default_role", "auth.jwt_role_claim"):
+        if name in settings.sources and auth.jwks_url is not None and auth.jwt_audience is None:
+            raise SettingsError(
+                f"{name} ({settings.sources[name]}) lets in whom we do not know, of everybody "
+                "whom the issuer of FLEETWIRE_JWKS_URL knows: set FLEETWIRE_JWT_AUDIENCE"
+            )
 
 
 def _check_ports(settings: Settings) -> None:

@@ -133,6 +133,16 @@ class RealtimeSettings:
 
 
 @dataclass(frozen=True)
+class TracingSettings:
+    """Where OpenTelemetry spans go; without an endpoint none are made."""
+
+    endpoint: str | None = setting(None, v.otlp_url)
+    headers: tuple[tuple[str, str], ...] = setting((), v.headers, is_secret=True)
+    sample_percent: int = setting(100, v.number(0, 100))  # of traces that begin here
+    service: str = setting("fleetwire", v.text)
+
+
+@dataclass(frozen=True)
 class StoreSettings:
     """The database; without a URL it is `fleetwire.db` in the data folder."""
 
@@ -155,6 +165,19 @@ class AuthSettings:
     # What the tokens of others must say, if anything.
     jwt_audience: str | None = setting(None, v.text, variable="FLEETWIRE_JWT_AUDIENCE")
     jwt_issuer: str | None = setting(None, v.text, variable="FLEETWIRE_JWT_ISSUER")
+    # Which of their claims says what; dots lead into claims inside claims.
+    jwt_subject_claim: str = setting("sub", v.text, variable="FLEETWIRE_JWT_SUBJECT_CLAIM")
+    jwt_email_claim: str = setting("email", v.text, variable="FLEETWIRE_JWT_EMAIL_CLAIM")
+    jwt_username_claim: str = setting("username", v.text, variable="FLEETWIRE_JWT_USERNAME_CLAIM")
+    jwt_organization_claim: str | None = setting(
+        None, v.text, variable="FLEETWIRE_JWT_ORGANIZATION_CLAIM"
+    )
+    jwt_role_claim: str | None = setting(None, v.text, variable="FLEETWIRE_JWT_ROLE_CLAIM")
+    jwt_roles: Mapping[str, str] = setting({}, v.roles_by_name, variable="FLEETWIRE_JWT_ROLES")
+    # Of whom no token says one; None = he needs an account.
+    jwt_default_role: str | None = setting(
+        None, v.one_of(*v.ROLES), variable="FLEETWIRE_JWT_DEFAULT_ROLE"
+    )
 
 
 @dataclass(frozen=True)
@@ -173,6 +196,8 @@ class TLSSettings:
     identity: Literal["off", "fingerprint", "common_name"] = setting(
         "fingerprint", v.one_of("off", "fingerprint", "common_name")
     )
+    # The app that a device is registered with of whose common name nobody has heard.
+    enrol: str | None = setting(None, v.text)
 
 
 @dataclass(frozen=True)
@@ -207,6 +232,16 @@ class PresenceSettings:
 
 
 @dataclass(frozen=True)
+class ProvisioningSettings:
+    """What devices are told that get in, and how many may come in by themselves."""
+
+    public_url: str | None = setting(None, v.http_url)  # where people and devices reach HTTP
+    mqtt_host: str | None = setting(None, v.text)  # the name devices connect to
+    enrol_per_minute: int = setting(600, v.number(1, 1_000_000))
+    enrol_most: int = setting(10_000, v.number(1, 10_000_000))
+
+
+@dataclass(frozen=True)
 class ClientSettings:
     """What the command line sends to a server's HTTP interface."""
 
@@ -233,9 +268,13 @@ class Settings:
     mqtt_unix: Path | None = setting(None, v.folder_or_file)  # noqa: RUF009  # as above
     mqtt_unix_mode: str = setting("660", v.file_mode)
     anonymous: tuple[str, ...] = setting(("auto",), v.anonymous)
+    # By app, `*` = every other one: auto | enrol | quarantine.
+    unknown_devices: Mapping[str, str] = setting({}, v.unknown_devices)
     apps: tuple[str, ...] | None = setting(None, v.names)
     app_ports: Mapping[str, int] = setting({}, v.ports_by_app)
     demo: bool = setting(False, v.flag)
+    # auto: bound to loopback it is development, where apps open their debugging routes.
+    mode: str = setting("auto", v.one_of("auto", "production"))
     log_level: str = setting(
         "info",
         v.one_of("debug", "info", "warning", "error"),
@@ -259,12 +298,14 @@ class Settings:
     quarantine: QuarantineSettings = field(default_factory=QuarantineSettings)
     audit: AuditSettings = field(default_factory=AuditSettings)
     realtime: RealtimeSettings = field(default_factory=RealtimeSettings)
+    tracing: TracingSettings = field(default_factory=TracingSettings)
     store: StoreSettings = field(default_factory=StoreSettings)
     auth: AuthSettings = field(default_factory=AuthSettings)
     client: ClientSettings = field(default_factory=ClientSettings)
     presence: PresenceSettings = field(default_factory=PresenceSettings)
     tls: TLSSettings = field(default_factory=TLSSettings)
     proxy: ProxySettings = field(default_factory=ProxySettings)
+    provisioning: ProvisioningSettings = field(default_factory=ProvisioningSettings)
 
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     sources: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -291,6 +332,18 @@ class Settings:
             return False
         return listener == "unix" or is_loopback(self.bind_of(listener))
 
+    def unknown_devices_of(self, app: str) -> str:
+        """Return what becomes of an app's unknown devices that send something.
+
+        `quarantine` (their messages wait for a person), `enrol` (they are registered) or
+        `enrol_anonymous`: only those that come without credentials, as `auto` says where only this
+        machine can come in.
+        """
+        word = self.unknown_devices.get(app, self.unknown_devices.get("*", "auto"))
+        if word != "auto":
+            return word
+        return "enrol_anonymous" if is_loopback(self.bind) else "quarantine"
+
     def shown(self) -> Iterator[tuple[str, str, str]]:
         """Yield (dotted name, value as text with secrets masked, source) of every setting."""
         for name, known in KNOWN.items():
@@ -305,12 +358,14 @@ SECTIONS: Mapping[str, type] = {
     "quarantine": QuarantineSettings,
     "audit": AuditSettings,
     "realtime": RealtimeSettings,
+    "tracing": TracingSettings,
     "store": StoreSettings,
     "auth": AuthSettings,
     "client": ClientSettings,
     "presence": PresenceSettings,
     "tls": TLSSettings,
     "proxy": ProxySettings,
+    "provisioning": ProvisioningSettings,
 }
 
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from fleetwire.errors import InvalidValueError
 from fleetwire.kit.durations import parse_duration
+from fleetwire.kit.people import ROLES as ROLES
 
 MIN_SECRET_CHARS = 32  # HS256 wants a key as long as its hash (RFC 7518 §3.2)
 
@@ -195,6 +196,43 @@ def lengths_of_time(value: object) -> dict[str, float]:
     return lengths
 
 
+def roles_by_name(value: object) -> dict[str, str]:
+    """Our roles by others' names for them: `fleet-admin=administrator,staff=operator`, or a table.
+
+    The last = of a pair counts: others' names may have one.
+    """
+    if isinstance(value, str):
+        pairs = [pair.rpartition("=") for pair in value.split(",") if pair.strip()]
+        value = {name.strip(): role.strip().lower() for name, _, role in pairs}
+    if not isinstance(value, Mapping) or not all(
+        name and isinstance(name, str) and role in ROLES for name, role in value.items()
+    ):
+        raise ValueError(
+            "must be name=role with commas between them, such as fleet-admin=administrator; "
+            f"the roles are {', '.join(ROLES)}"
+        )
+    return dict(value)
+
+
+def unknown_devices(value: object) -> dict[str, str]:
+    """What becomes of unknown devices: one word, or words by app: `medical=enrol,…`, or a table.
+
+    A single word stands for every app, which is written `*` here.
+    """
+    if isinstance(value, str):
+        pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
+        value = {
+            (app.strip() if equals else "*"): (word if equals else app).strip().lower()
+            for app, equals, word in pairs
+        }
+    words = ("auto", "enrol", "quarantine")
+    if not isinstance(value, Mapping) or not all(
+        app and isinstance(app, str) and word in words for app, word in value.items()
+    ):
+        raise ValueError(f"must be one of {', '.join(words)}, or app=word with commas between them")
+    return dict(value)
+
+
 def secret(value: object) -> str:
     """A secret that is long enough to sign with."""
     secret = text(value)
@@ -221,6 +259,25 @@ def http_url(value: object) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("must be an address such as https://login.example.org/jwks.json")
     return url
+
+
+def otlp_url(value: object) -> str:
+    """The address of a collector."""
+    try:
+        return http_url(value)
+    except ValueError:
+        raise ValueError("must be an address such as http://127.0.0.1:4318") from None
+
+
+def headers(value: object) -> tuple[tuple[str, str], ...]:
+    """HTTP headers: `name=value`, with commas between them."""
+    found = []
+    for pair in text(value).split(","):
+        name, equals, said = pair.strip().partition("=")
+        if not equals or not re.fullmatch(r"[A-Za-z0-9-]+", name) or not said.isprintable():
+            raise ValueError("must be name=value, with commas between several")
+        found.append((name.lower(), said.strip()))
+    return tuple(found)
 
 
 def database_url(value: object) -> str:

@@ -122,6 +122,11 @@ class FakeDevices(Devices):
         self.listed = {"attributes": attributes, "search": search, "limit": limit, "cursor": cursor}
         return Page(list(self.records.values()), "next")
 
+    async def count(
+        self, caller: Caller, app: str | None = None, *, query: str | None = None
+    ) -> int:
+        return len(self.records)
+
     async def update(
         self,
         caller: Caller,
@@ -131,8 +136,10 @@ class FakeDevices(Devices):
         name: str | None = None,
         type: str | None = None,
         attributes: dict[str, Any] | None = None,
+        expects: Callable[[DeviceRecord], None] = lambda device: None,
     ) -> DeviceRecord:
         record = await self.get(caller, app, device_id)
+        expects(record)
         record.type = type or record.type
         for key, value in (attributes or {}).items():
             if value is None:
@@ -244,6 +251,9 @@ class FakeMessages(Messages):
             raise BadTopicError("Topic Name contains a wildcard", field="topic")
         self.calls.append(("publish", topic, payload, qos))
         return "m1"
+
+    async def retain(self, caller: Caller, topic: str, payload: bytes) -> None:
+        self.calls.append(("retain", topic, payload))
 
     async def watch(self, caller: Caller, topic_filter: str, *, qos: int = 0) -> str:
         self.calls.append(("watch", topic_filter, qos))

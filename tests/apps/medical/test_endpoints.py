@@ -104,6 +104,20 @@ async def test_devices_are_listed_by_patient(
     assert fakes.audit.records == [("patient.read", "patient:P-1"), ("patient.read", "patients")]
 
 
+async def test_who_names_what_he_saw_overwrites_nobodys_work(
+    http: httpx.AsyncClient, registered: dict[str, object]
+) -> None:
+    seen = (await http.get("/devices/bp-1")).headers["etag"]
+    headers = {"If-Match": seen}
+    first = await http.patch("/devices/bp-1", json={"model": "M7"}, headers=headers)
+    assert first.status_code == 200
+    second = await http.patch("/devices/bp-1", json={"model": "M8"}, headers=headers)
+    assert second.status_code == 412
+    now = await http.get("/devices/bp-1")
+    assert now.json()["model"] == "M7"
+    assert now.headers["etag"] == first.headers["etag"] != seen
+
+
 async def test_a_change_touches_what_is_sent(
     http: httpx.AsyncClient, registered: dict[str, object]
 ) -> None:

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 from starlette.types import Message, Scope
 
-from fleetwire.apps.medical import app, realtime
-from fleetwire.kit import Device, DeviceRecord, DomainError, TooManyError
+from fleetwire.apps.medical import app
+from fleetwire.kit import Device, DeviceRecord, DomainError, TooManyError, following
 from tests.apps.medical.fakes import ALICE, AT, FakeHouse
 
 MINE = Device(1, "medical", "bp-1", 1, "x", {"patient_id": "P-1"})
@@ -212,7 +212,7 @@ async def test_a_client_that_leaves_while_it_is_sent_to_is_noticed(fakes: FakeHo
 async def test_a_token_that_is_no_longer_good_ends_the_connection(
     fakes: FakeHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(realtime, "RECHECK_S", 0.0)
+    monkeypatch.setattr(following, "RECHECK_S", 0.0)
     client = Client(fakes, "token=good")
     await client.opened()
     fakes.gate.is_good = False

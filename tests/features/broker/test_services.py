@@ -247,3 +247,14 @@ async def test_each_question_needs_its_permission(room: Room) -> None:
             await change
     with contextlib.suppress(NotFoundError):
         await room.retained.delete(OWNER, "x")
+
+
+async def test_a_trace_ends_when_the_rights_of_its_reader_change(room: Room) -> None:
+    mine = await room.overview.trace(OWNER, client_id="x")
+    theirs = await room.overview.trace(STRANGER, client_id="x")
+    room.overview.recheck(OWNER.actor)
+    assert mine.is_closed
+    assert not theirs.is_closed
+    room.overview.end_trace(theirs)
+    room.overview.recheck(STRANGER.actor)
+    assert room.server.tracer.traces == []

@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 
+from fleetwire.broker.broker import Broker as Kernel
+from fleetwire.broker.limits import Limits
 from fleetwire.errors import DomainError, ForbiddenError, InvalidValueError, TooManyError
 from fleetwire.features.devices.topic_owners import TopicOwners
+from fleetwire.features.messages.keeping import Keeper
 from fleetwire.features.messages.service import (
     IDLE_US,
     KEPT_BYTES,
@@ -107,7 +110,8 @@ def service(broker: Broker, clock: Clock) -> MessagesService:
         command_topic="orders/{device_id}",
     )
     devices: Any = Registry()  # only `find` is asked
-    return MessagesService(broker, TopicOwners(devices, {"medical": app}), clock=clock)
+    owners = TopicOwners(devices, {"medical": app})
+    return MessagesService(broker, owners, Keeper(Kernel(Limits())), clock=clock)
 
 
 def payloads(messages: Any) -> list[bytes]:

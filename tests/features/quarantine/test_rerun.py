@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from fleetwire.errors import ForbiddenError, InvalidValueError, NotFoundError, TooManyError
 from fleetwire.features.audit.service import SqlAudit
+from fleetwire.features.jobs.service import JobService
 from fleetwire.features.quarantine import rerun as module
 from fleetwire.features.quarantine.endpoints import router
 from fleetwire.features.quarantine.rerun import Judge, Outcome, Rerun, RerunJob
@@ -89,7 +90,8 @@ class Stand:
         )
         self.audit = SqlAudit(rooms.db)
         self.quarantine = QuarantineService(rooms.db, self.sink, self.audit)
-        self.rerun = Rerun(rooms.db, self.road, self.sink, self.judge, self.audit)
+        self.jobs = JobService(rooms.db, rooms.clock)
+        self.rerun = Rerun(rooms.db, self.road, self.sink, self.judge, self.audit, self.jobs)
 
     async def put(self, *messages: tuple[str, bytes], **more: Any) -> None:
         rows = [refused(payload, topic=topic, **more) for topic, payload in messages]
@@ -291,6 +293,43 @@ async def test_jobs_wait_in_a_bounded_line(rooms: Rooms, monkeypatch: pytest.Mon
     with pytest.raises(TooManyError):
         await stand.rerun.start(caller(), ALL)
     assert [job.state for job in stand.rerun.jobs(caller())] == ["waiting", "waiting"]
+
+
+async def test_a_rerun_is_a_job_that_is_seen_by_who_may_see_quarantine(stand: Stand) -> None:
+    await stand.put(("devices/d/data", b'{"value": 1}'), ("devices/d/data", b"{"))
+    await stand.rooms.register("d")
+    rerun = await stand.carry()
+    job = await stand.jobs.get(caller(), rerun.id)
+    assert (job.kind, job.state, job.done) == ("quarantine.rerun", "succeeded", 2)
+    assert job.counts == {"accepted": 1, "refused": 1}
+    with pytest.raises(ForbiddenError):
+        await stand.jobs.get(caller(permissions=frozenset({"device.read"})), rerun.id)
+
+
+async def test_what_failed_is_a_job_that_failed(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(stand.rerun, "_carry_all", fail)
+    rerun = await stand.carry()
+    job = await stand.jobs.get(caller(), rerun.id)
+    assert (rerun.state, job.state, job.error) == ("failed", "failed", "RuntimeError")
+
+
+async def test_a_job_that_is_cancelled_while_it_waits_carries_nothing(rooms: Rooms) -> None:
+    stand = Stand(rooms)
+    await stand.put(("devices/d/data", b'{"value": 1}'))
+    await rooms.register("d")
+    rerun = await stand.rerun.start(caller(), ALL)
+    await stand.jobs.cancel(caller(), rerun.id)
+    running = asyncio.create_task(stand.rerun.run())
+    await stand.rerun.wait(rerun, 10)
+    running.cancel()
+    assert (rerun.state, rerun.looked_at) == ("cancelled", 0)
+    assert (await stand.jobs.get(caller(), rerun.id)).state == "cancelled"
+    assert len(await stand.left()) == 1
 
 
 @asynccontextmanager

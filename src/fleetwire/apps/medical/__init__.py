@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from fleetwire.apps.medical import endpoints, handlers, health, messages, realtime
 from fleetwire.apps.medical.topics import Topics
+from fleetwire.apps.medical.types import declared_types
 from fleetwire.kit import App, Listener
 
 
@@ -19,11 +20,14 @@ def configure(settings: Mapping[str, str]) -> App:
             8004,
             "Fleetwire medical",
             "Medical devices bound to patients: registration, readings, commands, live events.",
+            prefixes=("", "/mqtt"),
         ),
         publishes=[topics.data, topics.status],
         subscribes=[topics.commands],
         command_topic=topics.commands,
         migrations="fleetwire.apps.medical:migrations/versions",
+        types=declared_types(),
+        flags_readings=True,
         readings_event=handlers.DATA_EVENT,
         readings_topic=topics.data,
     )

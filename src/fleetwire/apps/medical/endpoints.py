@@ -36,6 +36,7 @@ from fleetwire.kit import (
     service,
 )
 from fleetwire.kit.durations import parse_duration
+from fleetwire.kit.etags import PRECONDITIONS, IfMatch, etag
 from fleetwire.kit.instants import parse
 
 APP = "medical"
@@ -103,22 +104,34 @@ async def list_devices(
 
 @router.get("/devices/{device_id}", tags=["devices"])
 async def read_device(
-    device_id: str, caller: Asks, devices: TheDevices, audit: TheAudit
+    device_id: str, caller: Asks, devices: TheDevices, audit: TheAudit, response: Response
 ) -> DeviceView:
-    """Return one device."""
+    """Return one device, with the ETag that a change of it may name as If-Match."""
     device = await devices.get(caller, APP, device_id)
     await _audit_read(audit, caller, device, "device")
+    response.headers["ETag"] = _tag_of(device)
     return DeviceView.of(device)
 
 
-@router.patch("/devices/{device_id}", tags=["devices"])
+@router.patch("/devices/{device_id}", tags=["devices"], responses=PRECONDITIONS)
 async def change_device(
-    device_id: str, body: DeviceChange, caller: Asks, devices: TheDevices
+    device_id: str,
+    body: DeviceChange,
+    caller: Asks,
+    devices: TheDevices,
+    if_match: IfMatch,
+    response: Response,
 ) -> DeviceView:
     """Change what is sent; null removes the patient, the model or the serial number."""
     device = await devices.update(
-        caller, APP, device_id, type=body.type, attributes=body.attributes()
+        caller,
+        APP,
+        device_id,
+        type=body.type,
+        attributes=body.attributes(),
+        expects=lambda found: if_match.check(_tag_of(found)),
     )
+    response.headers["ETag"] = _tag_of(device)
     return DeviceView.of(device)
 
 
@@ -248,6 +261,11 @@ async def list_commands(
     return CommandPage(
         items=[CommandView.of(command) for command in page.items], next_cursor=page.next_cursor
     )
+
+
+def _tag_of(device: DeviceRecord) -> str:
+    """Return the tag of what people set of a device and this app shows."""
+    return etag(device.id, device.type, device.attributes)
 
 
 async def _audit_read(audit: Audit, caller: Caller, device: DeviceRecord, what: str) -> None:

@@ -1,15 +1,9 @@
-"""WebSocket `/ws/mqtt`: committed events as they happen, or from a cursor on.
+"""WebSocket `/ws/mqtt`: committed events as they happen, or from a cursor on."""
 
-One text frame per event. A reader that cannot keep up is held at its own socket: the stream behind
-it is bounded and catches up from the store, so others do not notice and nothing is skipped.
-"""
-
-import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing, suppress
+from collections.abc import Callable
 from typing import Annotated
 
-from fastapi import APIRouter, WebSocket, WebSocketDisconnect
+from fastapi import APIRouter, WebSocket
 
 from fleetwire.apps.medical.endpoints import APP, TheAudit, TheDevices
 from fleetwire.kit import (
@@ -18,12 +12,12 @@ from fleetwire.kit import (
     LiveEvent,
     NotFoundError,
     Realtime,
+    follow as push,
+    refuse,
     service,
     who_asks,
 )
 
-RECHECK_S = 30.0  # a token may expire, an account be closed, while the socket stays open
-MAX_REASON_BYTES = 123  # RFC 6455 §5.5: a close frame holds 125, two of them are the code
 MAX_CURSOR = 2**63 - 1
 
 router = APIRouter()
@@ -36,10 +30,7 @@ async def follow(
     devices: TheDevices,
     audit: TheAudit,
 ) -> None:
-    """Push events, narrowed by `?device_id=` and `?patient_id=`, resumed by `?since=<cursor>`.
-
-    A refusal closes with 4000 + the HTTP status and the reason, which a browser can read.
-    """
+    """Push events, narrowed by `?device_id=` and `?patient_id=`, resumed by `?since=<cursor>`."""
     device_id = websocket.query_params.get("device_id")
     patient_id = websocket.query_params.get("patient_id")
     try:
@@ -55,60 +46,9 @@ async def follow(
         detail = {"what": "live", "device_id": device_id, "since": since}
         await audit.record(caller, "patient.read", _subject(device_id, patient_id), detail=detail)
     except DomainError as error:
-        await websocket.accept()
-        await _refuse(websocket, error)
+        await refuse(websocket, error)
         return
-
-    async with aclosing(events):
-        await anext(events)  # it listens now, before the client may believe so
-        await websocket.accept()
-        pushing = asyncio.create_task(_push(websocket, events))
-        watching = asyncio.create_task(_watch(websocket))
-        try:
-            await asyncio.wait({pushing, watching}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (pushing, watching):
-                task.cancel()
-            ends = await asyncio.gather(pushing, watching, return_exceptions=True)
-    for end in ends:
-        if isinstance(end, DomainError):
-            await _refuse(websocket, end)
-        elif isinstance(end, Exception) and not isinstance(end, WebSocketDisconnect):
-            raise end
-
-
-async def _push(websocket: WebSocket, events: AsyncGenerator[list[LiveEvent], None]) -> None:
-    async for batch in events:
-        for event in batch:
-            assert event.text is not None, "the stream encodes"
-            await websocket.send_text(event.text)
-        # Sending into a socket with room does not pause; a long catch-up must let others in.
-        await asyncio.sleep(0)
-
-
-async def _watch(websocket: WebSocket) -> None:
-    """Return when the client has gone. Raises UnauthenticatedError once it may not stay.
-
-    What a client sends has no meaning here and is passed over.
-    """
-    receiving = asyncio.ensure_future(websocket.receive())
-    try:
-        while True:
-            done, _ = await asyncio.wait({receiving}, timeout=RECHECK_S)
-            if not done:
-                await who_asks(websocket)
-                continue
-            if receiving.result()["type"] == "websocket.disconnect":
-                return
-            receiving = asyncio.ensure_future(websocket.receive())
-    finally:
-        receiving.cancel()
-
-
-async def _refuse(websocket: WebSocket, error: DomainError) -> None:
-    reason = error.message.encode()[:MAX_REASON_BYTES].decode(errors="ignore")
-    with suppress(RuntimeError, WebSocketDisconnect):  # the client has gone already
-        await websocket.close(4000 + error.status, reason)
+    await push(websocket, events, is_signed_in=True)
 
 
 def _cursor(text: str | None) -> int | None:

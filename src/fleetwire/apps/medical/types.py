@@ -8,6 +8,8 @@ import sys
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from fleetwire import kit
+
 HIGHEST = sys.float_info.max
 LOWEST = -HIGHEST
 
@@ -112,6 +114,24 @@ DEVICE_TYPES: Mapping[str, Mapping[str, Metric]] = MappingProxyType(
         "temperature_sensor": {"temperature": _TEMPERATURE, "body_temperature": _TEMPERATURE},
     }
 )
+
+
+def declared_types() -> list[kit.DeviceType]:
+    """Return the catalogue as the app declares it. Its handlers do the comparing themselves."""
+    return [
+        kit.DeviceType(name, metrics=tuple(_declared(*each) for each in metrics.items()))
+        for name, metrics in DEVICE_TYPES.items()
+    ]
+
+
+def _declared(name: str, metric: Metric) -> kit.Metric:
+    others = [
+        kit.MetricRange(unit, low, high)
+        for unit, (low, high) in metric.ranges.items()
+        if unit != metric.unit
+    ]
+    return kit.Metric(name, metric.unit, metric.low, metric.high, others=tuple(others))
+
 
 _NO_METRICS: Mapping[str, Metric] = MappingProxyType({})
 

@@ -63,7 +63,7 @@ class Rights:
         self._people = people
         self._find_person = find_person
         self._keys = keys
-        self._key_grants = KeyGrants(keys)
+        self._key_grants = KeyGrants(keys, person_grant=people.grant_for)
         self._is_anonymous_allowed = is_anonymous_allowed
 
     def find(
@@ -113,7 +113,7 @@ class Rights:
         app = self._apps.get(app_name)
         known = Known(device.organization_id, f"the app {app_name!r}", role="device")
         if app is not None:
-            known.publishes, known.subscribes = app.publishes, app.subscribes
+            known.publishes, known.subscribes = self._devices.topics_of(app, device)
         try:
             known.grant = self._devices.grant_for(device, offer)
         except RefusedError as error:
@@ -138,14 +138,18 @@ class Rights:
             raise _not_found(f"account:{account_id}")
         known = Known(caller.organization_id, "the role", role=caller.role, person=caller)
         known.credential = "an access token"
-        apps = self._apps.values()
-        known.subscribes = [each for app in apps for each in (*app.publishes, *app.subscribes)]
-        known.publishes = [each for app in apps for each in app.subscribes]
+        known.publishes, known.subscribes = self._of_people()
         try:
             known.grant = self.of_person(caller, offer.client_id)
         except RefusedError as error:
             known.refusal = error.reason
         return known
+
+    def _of_people(self) -> tuple[list[str], list[str]]:
+        """Return what people may publish and subscribe to, as far as their role lets them."""
+        apps = self._apps.values()
+        read = [each for app in apps for each in app.subscribes]
+        return read, [each for app in apps for each in (*app.publishes, *app.subscribes)]
 
     def of_person(self, caller: Caller, client_id: str) -> Grant:
         """Return what a person may do. Raises RefusedError."""
@@ -157,6 +161,8 @@ class Rights:
             raise _not_found(f"key:{key_id}")
         known = Known(key.organization_id, f"the key {key.name!r}", role=key.kind)
         known.publishes, known.subscribes = key.publish, key.subscribe
+        if key.account_id is not None:
+            known.publishes, known.subscribes = self._of_people()
         known.credential = f"key {key.id}"
         try:
             known.grant = self._key_grants.grant_for(key, offer)

@@ -24,6 +24,7 @@ class BrokerService:
         self._audit = audit
         self._began = time.monotonic()
         self._version = version("fleetwire")
+        self._traced_by: dict[Trace, Caller] = {}
 
     def summary(self, caller: Caller) -> Summary:
         """Return the counters of the whole server."""
@@ -86,6 +87,7 @@ class BrokerService:
             client_id, address, topic, payload, lambda grant: may_see_client(caller, grant)
         )
         trace = self._server.tracer.open(wanted, for_s)
+        self._traced_by[trace] = caller
         chosen = {"client": client_id, "address": address, "topic": topic, "payload": payload}
         try:
             await self._audit.record(caller, "broker.traced", detail=chosen)
@@ -96,7 +98,14 @@ class BrokerService:
 
     def end_trace(self, trace: Trace) -> None:
         """End a trace."""
+        self._traced_by.pop(trace, None)
         self._server.tracer.end(trace)
+
+    def recheck(self, identity: str) -> None:
+        """End the traces of an identity whose rights have changed; who still may begins again."""
+        for trace, caller in list(self._traced_by.items()):
+            if caller.is_identity(identity):
+                self.end_trace(trace)
 
 
 def counts_by_reason(server: Server) -> list[Count]:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 
 from fleetwire.errors import ForbiddenError, InvalidValueError, TooManyError
 from fleetwire.features.devices.topic_owners import TopicOwners
+from fleetwire.features.messages.keeping import Keeper
 from fleetwire.kit.instants import now
 from fleetwire.kit.services import Caller, Messages, RecentMessage
 from fleetwire.net.clients import Downlink
@@ -47,11 +48,13 @@ class MessagesService(Messages):
         self,
         downlink: Downlink,
         owners: TopicOwners,
+        keeper: Keeper,
         *,
         clock: Callable[[], int] = now,
     ) -> None:
         self._downlink = downlink
         self._owners = owners
+        self._keeper = keeper
         self._clock = clock
         self._watches: dict[int, list[Watch]] = {}  # by organisation
 
@@ -59,6 +62,15 @@ class MessagesService(Messages):
         self, caller: Caller, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False
     ) -> str:
         """Publish and return an id for the message. Raises InvalidValueError, ForbiddenError."""
+        self._check_publish(caller, topic, payload, qos)
+        self._downlink.publish(topic, payload, qos=qos, retain=retain)
+        return secrets.token_hex(16)
+
+    async def retain(self, caller: Caller, topic: str, payload: bytes) -> None:
+        self._check_publish(caller, topic, payload, 1)
+        await self._keeper.keep(topic, payload)
+
+    def _check_publish(self, caller: Caller, topic: str, payload: bytes, qos: int) -> None:
         caller.require("message.publish")
         try:
             check_topic_name(topic, MAX_LEVELS)
@@ -74,8 +86,6 @@ class MessagesService(Messages):
             raise ForbiddenError(
                 "This topic belongs to a device of another organisation.", field="topic"
             )
-        self._downlink.publish(topic, payload, qos=qos, retain=retain)
-        return secrets.token_hex(16)
 
     async def watch(self, caller: Caller, topic_filter: str, *, qos: int = 0) -> str:
         """Start keeping the latest messages that match; the same filter again is the same watch.

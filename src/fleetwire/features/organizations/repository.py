@@ -38,10 +38,27 @@ def count_organizations(connection: Connection) -> int:
     return connection.scalar(select(func.count()).select_from(organizations)) or 0
 
 
+def oldest_organization(connection: Connection) -> int:
+    """Return the key of the organisation that was there first, 0 if there is none."""
+    return connection.scalar(select(func.min(organizations.c.id))) or 0
+
+
+def first_organization(connection: Connection) -> int:
+    """Return the key of the organisation that was made first, 0 if there is none."""
+    return connection.scalar(select(func.min(organizations.c.id))) or 0
+
+
 def find_organization(connection: Connection, id: int) -> Organization | None:
     """Return an organisation by key."""
     query = select(organizations.c.id, organizations.c.name, organizations.c.created_at)
     row = connection.execute(query.where(organizations.c.id == id)).one_or_none()
+    return None if row is None else Organization(*row)
+
+
+def find_organization_by_name(connection: Connection, name: str) -> Organization | None:
+    """Return an organisation by its name."""
+    query = select(organizations.c.id, organizations.c.name, organizations.c.created_at)
+    row = connection.execute(query.where(organizations.c.name == name)).one_or_none()
     return None if row is None else Organization(*row)
 
 
