@@ -205,7 +205,9 @@ class People(ABC):
     ) -> Person | None:
         """Make somebody with a password that everybody knows, once; None if he is there.
 
-        Raises ForbiddenError unless the house runs with `--demo` and is bound to loopback.
+        Raises ForbiddenError unless the house runs with `--demo` and is bound to loopback. In any
+        other house on the same data he is closed, until an administrator gives him another
+        password and opens the account.
         """
 
 

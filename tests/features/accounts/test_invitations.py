@@ -4,6 +4,7 @@ import pytest
 
 from fleetwire.errors import UnauthenticatedError
 from fleetwire.features.accounts.invitations import Invitations
+from fleetwire.features.accounts.password_resets import PasswordResets
 from tests.features.accounts.conftest import HERE, PASSWORD, People
 
 ANOTHER = "quite another password"
@@ -12,6 +13,11 @@ ANOTHER = "quite another password"
 @pytest.fixture
 def invitations(people: People) -> Invitations:
     return Invitations(people.db, people.audit, people.accounts, people.clock)
+
+
+@pytest.fixture
+def resets(people: People) -> PasswordResets:
+    return PasswordResets(people.db, people.audit, people.accounts, people.clock)
 
 
 @pytest.mark.parametrize("how", ["closed", "erased", "viewer", "operator"])
@@ -54,14 +60,30 @@ async def test_an_owner_who_became_administrator_has_invited_administrators_but_
 
 
 async def test_a_token_for_a_new_password_ends_when_the_password_is_changed_otherwise(
-    people: People, invitations: Invitations
+    people: People, resets: PasswordResets
 ) -> None:
     ann = await people.add("ann")
-    token, _ = await invitations.create_reset(await people.owner(), ann.id)
+    token, _ = await resets.create(await people.owner(), ann.id)
     await people.accounts.change_password(await people.caller("ann"), PASSWORD, ANOTHER)
     with pytest.raises(UnauthenticatedError):
-        await invitations.reset(token, "a third long password", HERE)
+        await resets.reset(token, "a third long password", HERE)
     assert await people.accounts.login("ann", ANOTHER, HERE)
+
+
+async def test_a_token_for_a_new_password_ends_when_its_person_joins_another_organisation(
+    people: People, invitations: Invitations, resets: PasswordResets
+) -> None:
+    ann = await people.add("ann")
+    owner = await people.owner()
+    there_id = await people.accounts.create_organization(owner, "Ward 4")
+    switched = await people.accounts.switch(owner, there_id)
+    there = await people.accounts.authenticate_token(switched.access_token, HERE)
+    token, _ = await resets.create(owner, ann.id)
+    _, invitation = await invitations.create(there, "ann@example.org", "operator")
+    await invitations.accept(invitation, username="", full_name="", password=PASSWORD, remote=HERE)
+    with pytest.raises(UnauthenticatedError):
+        await resets.reset(token, ANOTHER, HERE)
+    assert await people.accounts.login("ann", PASSWORD, HERE, organization_id=there_id)
 
 
 async def test_who_guesses_refresh_tokens_does_not_keep_the_writer_busy(

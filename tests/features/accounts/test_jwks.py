@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from structlog.testing import capture_logs
 
 from fleetwire.errors import UnauthenticatedError
 from fleetwire.features.accounts.errors import KeysUnavailableError
@@ -118,6 +119,21 @@ async def test_while_the_issuer_is_broken_known_keys_are_good_and_unknown_ones_a
     assert await people.accounts.authenticate_token(token, HERE)
     with pytest.raises(UnauthenticatedError, match="unknown key"):
         await people.accounts.authenticate_token(server.sign(claims(people), "new", NEW), HERE)
+
+
+async def test_that_the_issuer_is_broken_is_logged_once_and_that_it_is_back(
+    people: People, server: JwksServer, clock: Clock
+) -> None:
+    await people.add("ann")
+    token = server.sign(claims(people), "old")
+    with capture_logs() as logs:
+        for server.is_broken in (False, True, True, True, False, False):
+            clock.s += KEEP_S + 1
+            assert await people.accounts.authenticate_token(token, HERE)
+    assert [each["event"] for each in logs] == [
+        "the JWKS URL gives no keys",
+        "the JWKS URL gives keys again",
+    ]
 
 
 async def test_before_any_key_was_fetched_it_says_try_again(

@@ -6,7 +6,8 @@ import pytest
 from fleetwire.errors import ConflictError, ForbiddenError, NotFoundError, UnauthenticatedError
 from fleetwire.features.accounts.api_keys import ApiKeys
 from fleetwire.features.accounts.errors import TooManyAttemptsError
-from fleetwire.features.accounts.invitations import INVITATION_LIFE_US, RESET_LIFE_US, Invitations
+from fleetwire.features.accounts.invitations import INVITATION_LIFE_US, Invitations
+from fleetwire.features.accounts.password_resets import RESET_LIFE_US, PasswordResets
 from fleetwire.features.accounts.tokens import AccessTokens
 from fleetwire.kit import Caller
 from tests.fakes import FakeDownlink
@@ -18,6 +19,10 @@ ANOTHER = "quite another password"
 @pytest.fixture
 def invitations(people: People) -> Invitations:
     return Invitations(people.db, people.audit, people.accounts, people.clock)
+
+
+def resets_of(people: People) -> PasswordResets:
+    return PasswordResets(people.db, people.audit, people.accounts, people.clock)
 
 
 async def second(people: People) -> Caller:
@@ -85,7 +90,7 @@ async def test_one_organisation_cannot_take_over_who_works_in_another(
     with pytest.raises(ForbiddenError, match="other organisations"):
         await people.accounts.update(there, ann.id, email="mine@example.org")
     with pytest.raises(ForbiddenError, match="other organisations"):
-        await invitations.create_reset(there, ann.id)
+        await resets_of(people).create(there, ann.id)
     changed = await people.accounts.update(there, ann.id, role="administrator")
     assert changed.role == "administrator"
     assert (await people.accounts.get(await people.owner(), ann.id)).role == "viewer"
@@ -199,13 +204,13 @@ async def test_a_reset_token_sets_a_password_once_and_ends_all_logins(
 ) -> None:
     ann = await people.add("ann")
     old = await people.accounts.login("ann", PASSWORD, HERE)
-    token, _ = await invitations.create_reset(await people.owner(), ann.id)
-    await invitations.reset(token, ANOTHER, HERE)
+    token, _ = await resets_of(people).create(await people.owner(), ann.id)
+    await resets_of(people).reset(token, ANOTHER, HERE)
     for refused in (
         people.accounts.authenticate_token(old.access_token, HERE),
         people.accounts.refresh(old.refresh_token, HERE),
         people.accounts.login("ann", PASSWORD, HERE),
-        invitations.reset(token, PASSWORD, HERE),
+        resets_of(people).reset(token, PASSWORD, HERE),
     ):
         with pytest.raises(UnauthenticatedError):
             await refused
@@ -216,13 +221,13 @@ async def test_a_reset_token_expires_and_a_newer_one_ends_it(
     people: People, invitations: Invitations
 ) -> None:
     ann = await people.add("ann")
-    first, _ = await invitations.create_reset(await people.owner(), ann.id)
-    newer, _ = await invitations.create_reset(await people.owner(), ann.id)
+    first, _ = await resets_of(people).create(await people.owner(), ann.id)
+    newer, _ = await resets_of(people).create(await people.owner(), ann.id)
     with pytest.raises(UnauthenticatedError):
-        await invitations.reset(first, ANOTHER, HERE)
+        await resets_of(people).reset(first, ANOTHER, HERE)
     people.clock.advance(RESET_LIFE_US / 1e6)
     with pytest.raises(UnauthenticatedError):
-        await invitations.reset(newer, ANOTHER, HERE)
+        await resets_of(people).reset(newer, ANOTHER, HERE)
 
 
 async def test_guessing_from_many_addresses_is_slowed_too(people: People) -> None:

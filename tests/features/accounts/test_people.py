@@ -1,7 +1,11 @@
 """The house's people as apps sign them in and manage them."""
 
-import pytest
+from typing import Annotated, Any
 
+import pytest
+from fastapi import APIRouter, Request
+
+from fleetwire import kit
 from fleetwire.errors import (
     ConflictError,
     ForbiddenError,
@@ -14,8 +18,10 @@ from fleetwire.features.accounts.people import PeopleService
 from fleetwire.kit import Caller, Person
 from tests.fakes import FakeDownlink
 from tests.features.accounts.conftest import HERE, PASSWORD, People
+from tests.features.http import serving
 
 APP = "tablets"
+ROLES = kit.RoleNames({"ADMIN": "administrator", "STAFF": "operator"})
 
 
 @pytest.fixture
@@ -23,9 +29,9 @@ async def service(people: People) -> PeopleService:
     return _service(people)
 
 
-def _service(people: People, *, is_demo: bool = False) -> PeopleService:
+def _service(people: People) -> PeopleService:
     keys = ApiKeys(people.db, people.audit, FakeDownlink(), people.clock)
-    return PeopleService(people.accounts, keys, is_demo=is_demo)
+    return PeopleService(people.accounts, keys)
 
 
 async def _make(
@@ -154,7 +160,7 @@ async def test_the_token_of_a_deleted_person_is_good_no_more_and_his_name_is_fre
     ann = await _make(service, owner)
     signed_in = await service.sign_in("ann", PASSWORD, HERE, realm=APP)
     await service.delete(owner, ann.id)
-    with pytest.raises(ForbiddenError):
+    with pytest.raises(UnauthenticatedError):
         await service.verify(signed_in.token, HERE)
     with pytest.raises(UnauthenticatedError):
         await service.sign_in("ann", PASSWORD, HERE, realm=APP)
@@ -162,7 +168,7 @@ async def test_the_token_of_a_deleted_person_is_good_no_more_and_his_name_is_fre
         await service.get(owner, ann.id)
     again = await _make(service, owner)
     assert again.id != ann.id
-    with pytest.raises(ForbiddenError):
+    with pytest.raises(UnauthenticatedError):
         await service.verify(signed_in.token, HERE)
 
 
@@ -209,17 +215,58 @@ async def test_changing_the_own_password_ends_every_login(
     assert await service.sign_in("ann", "another long password", HERE, realm=APP)
 
 
-async def test_well_known_passwords_are_for_demonstrations_only(people: People) -> None:
-    wish = {"username": "admin", "password": "123456", "role": "administrator", "realm": APP}
+DEMO = {"username": "admin", "password": "123456", "role": "administrator", "realm": APP}
+
+
+async def test_well_known_passwords_are_for_demonstrations_only(
+    people: People, service: PeopleService
+) -> None:
     with pytest.raises(ForbiddenError):
-        await _service(people).create_for_demo(1, **wish)
-    service = _service(people, is_demo=True)
-    made = await service.create_for_demo(1, **wish)
+        await service.create_for_demo(1, **DEMO)
+    people.accounts.allows_known_passwords = True
+    made = await service.create_for_demo(1, **DEMO)
     assert made is not None
-    assert await service.create_for_demo(1, **wish) is None  # he is there
+    assert await service.create_for_demo(1, **DEMO) is None  # he is there
     assert (await service.sign_in("admin", "123456", HERE, realm=APP)).person == (
         await service.get(await people.owner(), made.id)
     )
+
+
+async def test_after_the_demonstration_a_well_known_password_opens_nothing(
+    people: People, service: PeopleService
+) -> None:
+    people.accounts.allows_known_passwords = True
+    made = await service.create_for_demo(1, **DEMO)
+    assert made is not None
+    during = await service.sign_in("admin", "123456", HERE, realm=APP)
+    people.accounts = people.open_accounts()
+    await people.accounts.bootstrap()
+    service = _service(people)
+    for refused in (
+        service.sign_in("admin", "123456", HERE, realm=APP),
+        service.verify(during.token, HERE),
+        service.renew(during.refresh_token, HERE),
+    ):
+        with pytest.raises(UnauthenticatedError):
+            await refused
+    assert people.accounts.caller_of(made.id) is None  # which a key of his would ask
+    owner = await people.owner()
+    assert not (await service.get(owner, made.id)).is_active
+    await service.change(owner, made.id, password=PASSWORD, is_active=True)
+    assert await service.sign_in("admin", PASSWORD, HERE, realm=APP)
+    people.accounts = people.open_accounts()
+    await people.accounts.bootstrap()
+    assert await _service(people).sign_in("admin", PASSWORD, HERE, realm=APP)
+
+
+async def test_an_owner_of_the_demonstration_is_no_owner_who_is_left(
+    people: People, service: PeopleService
+) -> None:
+    people.accounts.allows_known_passwords = True
+    await service.create_for_demo(1, **DEMO | {"role": "owner"})
+    owner = await people.owner()
+    with pytest.raises(ConflictError, match="last owner"):
+        await service.change(owner, owner.account_id, role="administrator")
 
 
 async def test_what_is_no_realm_is_refused(people: People, service: PeopleService) -> None:
@@ -228,3 +275,43 @@ async def test_what_is_no_realm_is_refused(people: People, service: PeopleServic
             await service.create(
                 await people.owner(), username="x", password=PASSWORD, role="viewer", realm=realm
             )
+
+
+async def test_the_house_itself_manages_people_of_every_role(
+    people: People, service: PeopleService
+) -> None:
+    house = Caller.system(1)
+    made = await _make(service, house, role="owner")
+    assert (await service.change(house, made.id, full_name="Ann")).full_name == "Ann"
+    assert made.id in [each.id for each in (await service.list(house)).items]
+    await service.delete(house, made.id)
+    with pytest.raises(NotFoundError):
+        await service.get(house, made.id)
+    with pytest.raises(ForbiddenError):  # which has no password of its own
+        await service.change_password(house, "x", "another long password")
+
+
+async def test_an_app_signs_people_in_on_a_route_of_its_own_shape(
+    people: People, service: PeopleService
+) -> None:
+    await _make(service, await people.owner())
+    router = APIRouter()
+
+    @router.post("/api/auth/login")
+    async def login(
+        body: dict[str, str],
+        request: Request,
+        people: Annotated[kit.People, kit.service(kit.People)],
+    ) -> dict[str, Any]:
+        signed_in = await people.sign_in(
+            body["username"], body["password"], kit.remote_of(request), realm=APP
+        )
+        role = ROLES.theirs(signed_in.person.role)
+        return {"success": True, "token": signed_in.token, "user": {"role": role}}
+
+    async with serving([router], {kit.People: service}) as http:
+        answer = await http.post("/api/auth/login", json={"username": "ann", "password": PASSWORD})
+        assert answer.json()["user"] == {"role": "STAFF"}
+        assert (await service.verify(answer.json()["token"], HERE)).username == f"{APP}:ann"
+        wrong = await http.post("/api/auth/login", json={"username": "ann", "password": "x"})
+        assert wrong.status_code == 401

@@ -1,10 +1,14 @@
 """Logins that go on, and how they end: tokens, and what is connected with them, at once."""
 
+from functools import partial
+
 import pytest
+from sqlalchemy import TextClause, text
 
 from fleetwire.errors import ForbiddenError, NotFoundError, UnauthenticatedError
 from fleetwire.features.accounts import logins
 from fleetwire.features.accounts.logins import Tokens
+from fleetwire.store.database import Transaction
 from tests.features.accounts.conftest import HERE, PASSWORD, People
 
 DAY_S = 24 * 3600
@@ -12,6 +16,15 @@ DAY_S = 24 * 3600
 
 async def _sign_in(people: People, name: str = "ann") -> Tokens:
     return await people.accounts.login(name, PASSWORD, HERE)
+
+
+def _run(statement: TextClause, tx: Transaction) -> None:
+    tx.execute(statement)
+
+
+async def _rows(people: People, table: str) -> object:
+    count = text(f"SELECT count(*) FROM {table}")
+    return await people.db.read(lambda connection: connection.scalar(count))
 
 
 async def _is_good(people: People, tokens: Tokens) -> bool:
@@ -35,6 +48,7 @@ async def test_sessions_are_listed_the_one_used_last_first(people: People) -> No
     assert (newest.created_at, newest.used_at) == (began_at, began_at + 120_000_000)
     assert newest.expires_at == newest.used_at + 30 * DAY_S * 1_000_000
     assert older.created_at == older.used_at == began_at + 60_000_000
+    assert {newest.remote, older.remote} == {HERE}
 
 
 async def test_a_session_ended_by_hand_is_good_no_more_and_the_other_is(people: People) -> None:
@@ -82,10 +96,42 @@ async def test_an_administrator_ends_all_sessions_but_not_those_of_an_owner(
     assert await _is_good(people, await _sign_in(people))  # and he may sign in again
 
 
+async def test_a_login_begun_from_another_ends_with_it_and_not_the_other_way_round(
+    people: People,
+) -> None:
+    first = await people.accounts.login(*people.first, HERE)
+    owner = await people.accounts.authenticate_token(first.access_token, HERE)
+    there_id = await people.accounts.create_organization(owner, "Ward 4")
+    second = await people.accounts.switch(owner, there_id)
+    there = await people.accounts.authenticate_token(second.access_token, HERE)
+    third, fourth = [await people.accounts.switch(there, 1) for _ in range(2)]
+    await people.accounts.logout(fourth.refresh_token)
+    assert not await _is_good(people, fourth)
+    for each in (first, second, third):
+        assert await _is_good(people, each)
+    await people.accounts.logout(first.refresh_token)
+    for each in (first, second, third):
+        assert not await _is_good(people, each)
+        with pytest.raises(UnauthenticatedError):
+            await people.accounts.refresh(each.refresh_token, HERE)
+
+
+async def test_nothing_is_left_of_logins_that_ended(people: People) -> None:
+    ann = await people.add("ann")
+    for _ in range(3):
+        await _sign_in(people)
+    await people.accounts.end_sessions(await people.owner(), ann.id)
+    await people.accounts.logout((await _sign_in(people)).refresh_token)
+    for table in ("logins", "login_origins"):
+        assert await _rows(people, table) == 2  # the owner, each time he was asked for
+
+
 async def test_signing_out_ends_access_tokens_after_a_start_too(people: People) -> None:
     await people.add("ann")
     out, on = await _sign_in(people), await _sign_in(people)
     await people.accounts.logout(out.refresh_token)
+    await people.accounts.logout(out.refresh_token)  # which ends nothing more
+    assert len(await people.audited("logout")) == 1
     assert not await _is_good(people, out)
     people.accounts = people.open_accounts()
     await people.accounts.bootstrap()
@@ -128,7 +174,9 @@ async def test_of_too_many_logins_the_oldest_ends_with_its_access_token(
 async def test_a_refresh_token_of_before_logins_were_stored_goes_on(people: People) -> None:
     ann = await people.add("ann")
     tokens = await _sign_in(people)
-    await people.db.write(lambda tx: tx.connection.exec_driver_sql("DELETE FROM logins"))
+    for table in ("logins", "login_origins"):
+        delete = text(f"DELETE FROM {table}")
+        await people.db.write(partial(_run, delete))
     again = await people.accounts.refresh(tokens.refresh_token, HERE)
     assert await _is_good(people, again)
     caller = await people.accounts.authenticate_token(again.access_token, HERE)

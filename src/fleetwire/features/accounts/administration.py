@@ -6,10 +6,10 @@ from typing import Any
 from sqlalchemy.exc import IntegrityError
 
 from fleetwire.errors import ForbiddenError
-from fleetwire.features.accounts import login_repository, repository
+from fleetwire.features.accounts import repository
 from fleetwire.features.accounts.directory import Account
-from fleetwire.features.accounts.part import MANAGE, Part, check_an_owner_is_left
-from fleetwire.features.accounts.permissions import OWNER, is_above
+from fleetwire.features.accounts.part import MANAGE, Part, check_an_owner_is_left, is_above_caller
+from fleetwire.features.accounts.permissions import OWNER
 from fleetwire.features.accounts.rules import (
     check_password,
     check_role,
@@ -22,7 +22,6 @@ from fleetwire.features.accounts.rules import (
 from fleetwire.features.organizations.repository import (
     Membership,
     members_of_account,
-    remove_member,
     set_role,
 )
 from fleetwire.features.paging import check_limit, decode_cursor, encode_cursor
@@ -100,12 +99,20 @@ class Administration(Part):
     async def create_known(
         self, organization_id: int, *, username: str, password: str, role: str, realm: str
     ) -> Account | None:
-        """Make an account for demonstrations, however short its password; None if it is there."""
+        """Make an account for demonstrations, however short its password; None if it is there.
+
+        It is closed in every house that does not allow this, until it has another password.
+        Raises ForbiddenError in such a house.
+        """
+        if not self.allows_known_passwords:
+            raise ForbiddenError(
+                "People whose password everybody knows are made with --demo on loopback only."
+            )
         check_role(role)
         name = in_realm(realm, clean_username(username))
         if self._directory.by_username(name) is not None:
             return None
-        hashed = await self._passwords.hash(password)
+        hashed = repository.KNOWN + await self._passwords.hash(password)
 
         def work(tx: Transaction) -> Account:
             account = self.insert(tx, organization_id, "", name, None, role, hashed)
@@ -157,7 +164,7 @@ class Administration(Part):
 
         def work(tx: Transaction) -> None:
             account = self._of_caller(caller, account_id)
-            if is_above(account.role, caller.role):
+            if is_above_caller(account.role, caller):
                 raise ForbiddenError("This account's role stands above yours.")
             if expects is not None:  # of the database: the directory may be a commit behind
                 stored = repository.find_account(tx.connection, account_id, caller.organization_id)
@@ -211,17 +218,11 @@ class Administration(Part):
 
         def work(tx: Transaction) -> None:
             account = self._of_caller(caller, account_id)
-            if is_above(account.role, caller.role):
+            if is_above_caller(account.role, caller):
                 raise ForbiddenError("This account's role stands above yours.")
             is_elsewhere = len(members_of_account(tx.connection, account_id)) > 1
-            remove_member(tx, caller.organization_id, account_id)
-            check_an_owner_is_left(tx, caller.organization_id)
-            if is_elsewhere:
-                login_repository.end_those_for(
-                    tx, account_id, caller.organization_id, self._clock()
-                )
-                self._take_logins(tx, account_id)
-            else:
+            self._remove_from(tx, account_id, caller.organization_id)
+            if not is_elsewhere:
                 repository.erase_account(tx, account_id)
                 self._end_logins(tx, account_id, "account erased")
 
@@ -246,5 +247,5 @@ class Administration(Part):
 
 def _check_may_give(caller: Caller, role: str) -> None:
     check_role(role)
-    if is_above(role, caller.role):
+    if is_above_caller(role, caller):
         raise ForbiddenError(f"Only an {OWNER} can give the role {role!r}.")

@@ -173,6 +173,20 @@ def revoke_key(tx: Transaction, id: int, at: int) -> None:
     )
 
 
+def revoke_keys_of(tx: Transaction, organization_id: int, account_id: int, at: int) -> None:
+    """Revoke the keys that a person has in an organisation."""
+    own = select(key_owners.c.key_id).where(key_owners.c.account_id == account_id)
+    tx.execute(
+        update(api_keys)
+        .where(
+            api_keys.c.id.in_(own),
+            api_keys.c.organization_id == organization_id,
+            api_keys.c.revoked_at.is_(None),
+        )
+        .values(revoked_at=at)
+    )
+
+
 def note_used(tx: Transaction, used: Sequence[tuple[int, int]]) -> None:
     """Store when keys were last used: (number, microseconds UTC)."""
     tx.execute(_used, [{"key": key, "at": at} for key, at in used])

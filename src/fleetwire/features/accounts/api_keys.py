@@ -22,7 +22,7 @@ from fleetwire.errors import (
 )
 from fleetwire.features.accounts import api_key_repository as repository
 from fleetwire.features.accounts.api_key_repository import ApiKey
-from fleetwire.features.accounts.key_ring import PREFIX, KeyRing, hash_of, identity_of
+from fleetwire.features.accounts.key_ring import PREFIX, KeyRing, hash_of
 from fleetwire.features.accounts.key_rules import (
     WRITE,
     check_end,
@@ -186,12 +186,16 @@ class ApiKeys(KeyRing):
             repository.revoke_key(tx, key_id, at)
             self._audit.record_in(tx, caller, "key.revoked", f"key:{key_id}")
 
-            def after() -> None:
-                for token_hash, known in self._by_hash.items():
-                    if known.id == key_id:
-                        self._by_hash[token_hash] = msgspec.structs.replace(known, revoked_at=at)
-                self._downlink.disconnect_identity(identity_of(key), "revoked")
-
-            tx.after_commit(after)
+            tx.after_commit(lambda: self._forbid(lambda known: known.id == key_id, at))
 
         await self._db.write(work)
+
+    def person_left(self, tx: Transaction, account_id: int, organization_id: int) -> None:
+        """Revoke the keys of a person who leaves an organisation; if he comes back they stay so."""
+        at = self._clock()
+        repository.revoke_keys_of(tx, organization_id, account_id, at)
+
+        def is_his(key: ApiKey) -> bool:
+            return (key.account_id, key.organization_id) == (account_id, organization_id)
+
+        tx.after_commit(lambda: self._forbid(is_his, at))

@@ -5,7 +5,7 @@ login counts at once. Another password, or closing the account, raises the versi
 tokens must have: older ones end, also if the account is opened again.
 """
 
-from fleetwire.errors import ForbiddenError, UnauthenticatedError
+from fleetwire.errors import UnauthenticatedError
 from fleetwire.features.accounts.directory import Account
 from fleetwire.features.accounts.outsiders import Outsiders
 from fleetwire.features.accounts.part import caller_for
@@ -19,7 +19,7 @@ class Identities(Outsiders):
     async def authenticate_token(self, token: str, remote: str) -> Caller:
         """Return whom an access token speaks of, with what he may do at this moment.
 
-        Raises UnauthenticatedError; ForbiddenError if a genuine token names nobody we know.
+        Raises UnauthenticatedError; ForbiddenError if another's genuine token names nobody we know.
         """
         return (await self.identify(token, remote))[0]
 
@@ -36,14 +36,14 @@ class Identities(Outsiders):
             account = await self._outsider(claims.outsider, self._access_tokens.default_role)
         if not account.is_active:
             raise UnauthenticatedError("This account is closed.")
-        return caller_for(account, remote), claims.expires_at
+        return caller_for(account, remote, claims.login or ""), claims.expires_at
 
     def _ours(self, claims: Claims, account_id: int) -> Account:
         account = self._directory.find(account_id, claims.organization_id)
         if account is None:
             if self._directory.find(account_id) is not None:
                 raise UnauthenticatedError("You do not belong to this organisation any more.")
-            raise ForbiddenError("This person has no account here any more.")
+            raise UnauthenticatedError("This person has no account here any more.")
         if claims.version != self._directory.version(account_id):
             raise UnauthenticatedError(
                 "The access token ended when the password was changed or the account closed. "

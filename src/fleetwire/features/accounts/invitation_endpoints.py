@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from fleetwire.features.accounts.endpoints import TheAccounts
 from fleetwire.features.accounts.invitations import Invitation, Invitations
+from fleetwire.features.accounts.password_resets import PasswordResets
 from fleetwire.features.accounts.rules import (
     MAX_EMAIL_CHARS,
     MAX_FULL_NAME_CHARS,
@@ -22,6 +23,7 @@ from fleetwire.kit.people import remote_of
 router = APIRouter(prefix="/api/v1", tags=["accounts"])
 
 TheInvitations = Annotated[Invitations, service(Invitations)]
+TheResets = Annotated[PasswordResets, service(PasswordResets)]
 
 _TOKEN = "43 characters"
 _PASSWORD = "correct horse battery staple"
@@ -219,9 +221,9 @@ async def accept_invitation(
 
 
 @router.post("/accounts/{account_id}/password-reset", status_code=status.HTTP_201_CREATED)
-async def create_reset(account_id: int, caller: Asks, invitations: TheInvitations) -> ResetView:
+async def create_reset(account_id: int, caller: Asks, resets: TheResets) -> ResetView:
     """Make a token with which somebody sets a new password, good for a day."""
-    token, expires_at = await invitations.create_reset(caller, account_id)
+    token, expires_at = await resets.create(caller, account_id)
     return ResetView(token=token, expires_at=iso(expires_at))
 
 
@@ -233,9 +235,9 @@ async def create_reset(account_id: int, caller: Asks, invitations: TheInvitation
         429: {"description": "Too many people set passwords at this moment"},
     },
 )
-async def reset_password(body: Reset, request: Request, invitations: TheInvitations) -> None:
+async def reset_password(body: Reset, request: Request, resets: TheResets) -> None:
     """Set a new password by token; all your logins end."""
-    await invitations.reset(body.token, body.new_password, remote_of(request))
+    await resets.reset(body.token, body.new_password, remote_of(request))
 
 
 def _iso(at: int | None) -> str | None:

@@ -1,16 +1,15 @@
-"""Invitations: how people come into an organisation, and how they get a new password.
+"""Invitations: how people come into an organisation.
 
-Both go by a token that is shown once and handed over by whoever made it; only its hash is kept.
+They go by a token that is shown once and handed over by whoever made it; only its hash is kept.
 Somebody who has an account joins with his own password, so nobody is drawn into an organisation.
 """
 
 import secrets
 from collections.abc import Callable
-from hashlib import sha256
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from fleetwire.errors import (
@@ -21,8 +20,7 @@ from fleetwire.errors import (
     UnauthenticatedError,
 )
 from fleetwire.features.accounts.directory import Account
-from fleetwire.features.accounts.part import MANAGE
-from fleetwire.features.accounts.permissions import is_above
+from fleetwire.features.accounts.part import MANAGE, is_above_caller
 from fleetwire.features.accounts.rules import (
     check_role,
     clean_email,
@@ -30,7 +28,8 @@ from fleetwire.features.accounts.rules import (
     clean_username,
 )
 from fleetwire.features.accounts.service import Accounts
-from fleetwire.features.accounts.tables import invitations, password_resets
+from fleetwire.features.accounts.tables import invitations
+from fleetwire.features.accounts.tokens import hash_of_token
 from fleetwire.features.audit.service import SqlAudit
 from fleetwire.features.paging import check_limit, decode_cursor, encode_cursor
 from fleetwire.kit import instants
@@ -38,7 +37,6 @@ from fleetwire.kit.services import Caller, Page
 from fleetwire.store.database import Database, Transaction
 
 INVITATION_LIFE_US = 7 * 24 * 3600 * 1_000_000
-RESET_LIFE_US = 24 * 3600 * 1_000_000
 OPEN_MOST = 1_000  # invitations of one organisation
 
 
@@ -60,7 +58,7 @@ _columns = tuple(invitations.c[name] for name in Invitation.__struct_fields__)
 
 
 class Invitations:
-    """Makes, lists, revokes and accepts invitations; makes and takes tokens for new passwords."""
+    """Makes, lists, revokes and accepts invitations."""
 
     def __init__(
         self,
@@ -82,7 +80,7 @@ class Invitations:
         """
         caller.require(MANAGE)
         check_role(role)
-        if is_above(role, caller.role):
+        if is_above_caller(role, caller):
             raise ForbiddenError(f"The role {role!r} stands above yours.")
         email = clean_email(email)
         token = secrets.token_urlsafe(32)
@@ -107,7 +105,9 @@ class Invitations:
                 "created_at": at,
                 "created_by": caller.actor,
             }
-            made = tx.execute(insert(invitations).values(row | {"token_hash": _hash(token)}))
+            made = tx.execute(
+                insert(invitations).values(row | {"token_hash": hash_of_token(token)})
+            )
             key = made.inserted_primary_key
             assert key is not None
             self._audit.record_in(
@@ -213,7 +213,7 @@ class Invitations:
 
     def _open(self, connection: Connection, token: str) -> Invitation:
         query = select(*_columns).where(
-            invitations.c.token_hash == _hash(token),
+            invitations.c.token_hash == hash_of_token(token),
             invitations.c.accepted_at.is_(None),
             invitations.c.revoked_at.is_(None),
             invitations.c.expires_at > self._clock(),
@@ -223,64 +223,6 @@ class Invitations:
             raise UnauthenticatedError("The invitation is unknown, used, expired or revoked.")
         return Invitation(*row)
 
-    # --- passwords that were forgotten ---
-
-    async def create_reset(self, caller: Caller, account_id: int) -> tuple[str, int]:
-        """Return a token to set a new password with, and when it expires; an older one ends.
-
-        Raises NotFoundError; ForbiddenError if the account stands above the caller, or belongs to
-        other organisations, too.
-        """
-        caller.require(MANAGE)
-        token = secrets.token_urlsafe(32)
-
-        def work(tx: Transaction) -> int:
-            self._accounts.may_reset(tx, caller, account_id)
-            expires_at = self._clock() + RESET_LIFE_US
-            mine = password_resets.c.account_id == account_id
-            tx.execute(delete(password_resets).where(mine))
-            tx.execute(
-                insert(password_resets).values(
-                    account_id=account_id, token_hash=_hash(token), expires_at=expires_at
-                )
-            )
-            self._audit.record_in(tx, caller, "password.reset_offered", f"account:{account_id}")
-            return expires_at
-
-        return token, await self._db.write(work)
-
-    async def reset(self, token: str, password: str, remote: str) -> None:
-        """Set a new password; all the account's logins end. Raises UnauthenticatedError."""
-        account_id = await self._db.read(lambda c: self._reset_of(c, token))
-        hashed = await self._accounts.hash_password(password, "new_password")
-
-        def work(tx: Transaction) -> None:
-            self._reset_of(tx.connection, token)  # another may have used it meanwhile
-            mine = password_resets.c.account_id == account_id
-            tx.execute(delete(password_resets).where(mine))
-            self._accounts.set_password(tx, account_id, hashed)
-            actor = f"account:{account_id}"
-            organization_id = self._accounts.home_of(account_id)
-            who = Caller(actor, organization_id, frozenset(), remote=remote)
-            self._audit.record_in(tx, who, "password.reset", actor)
-
-        await self._db.write(work)
-
-    def _reset_of(self, connection: Connection, token: str) -> int:
-        account_id = connection.scalar(
-            select(password_resets.c.account_id).where(
-                password_resets.c.token_hash == _hash(token),
-                password_resets.c.expires_at > self._clock(),
-            )
-        )
-        if account_id is None:
-            raise UnauthenticatedError("The token is unknown, used or expired.")
-        return int(account_id)
-
 
 def _mark(tx: Transaction, id: int, **when: int) -> None:
     tx.execute(update(invitations).where(invitations.c.id == id).values(when))
-
-
-def _hash(token: str) -> str:
-    return sha256(token.encode(errors="replace")).hexdigest()

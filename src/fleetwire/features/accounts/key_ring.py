@@ -103,6 +103,14 @@ class KeyRing:
             if key.account_id == account_id and key.revoked_at is None:
                 self._downlink.disconnect_identity(identity_of(key), reason)
 
+    def _forbid(self, concerns: Callable[[ApiKey], bool], at: int) -> None:
+        """Take keys as revoked from now on, and close what is connected with them."""
+        for token_hash, key in list(self._by_hash.items()):
+            if concerns(key):
+                if key.revoked_at is None:
+                    self._by_hash[token_hash] = msgspec.structs.replace(key, revoked_at=at)
+                self._downlink.disconnect_identity(identity_of(key), "revoked")
+
     def by_id(self, key_id: int) -> ApiKey | None:
         """Return a key by its number, also if it expired or was revoked; from memory."""
         return next((key for key in self._by_hash.values() if key.id == key_id), None)

@@ -38,6 +38,7 @@ class KeySet:
         self._tried_at = float("-inf")
         self._fetched_at = float("-inf")
         self._fetching = asyncio.Lock()
+        self._is_away = False
 
     async def find(self, key_id: str | None) -> PyJWK | None:
         """Return the key of this id, or the only key if a token names none; None if unknown.
@@ -72,8 +73,15 @@ class KeySet:
             return  # who waited before us has fetched
         self._tried_at = now
         try:
-            self._keys = await asyncio.to_thread(self._fetch)
+            fetched = await asyncio.to_thread(self._fetch)
+            # What is for encryption signs nothing.
+            self._keys = [key for key in fetched if key.public_key_use in (None, "sig")]
         except (PyJWTError, OSError, ValueError) as error:
-            log.warning("the JWKS URL gives no keys", error=str(error), known=len(self._keys))
+            if not self._is_away:
+                log.warning("the JWKS URL gives no keys", error=str(error), known=len(self._keys))
+            self._is_away = True
         else:
             self._fetched_at = now
+            if self._is_away:
+                log.info("the JWKS URL gives keys again", known=len(self._keys))
+            self._is_away = False

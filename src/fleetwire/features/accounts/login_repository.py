@@ -1,12 +1,16 @@
 """Logins as rows: refresh tokens by family, and the versions that access tokens must have."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
-from fleetwire.features.accounts.tables import logins, refresh_tokens, token_versions
+from fleetwire.features.accounts.tables import (
+    login_origins,
+    logins,
+    refresh_tokens,
+    token_versions,
+)
 from fleetwire.store.database import Transaction
 
 
@@ -24,7 +28,8 @@ class RefreshToken(msgspec.Struct):
 class Session(msgspec.Struct):
     """A login that goes on. Instants are in microseconds UTC.
 
-    `used_at` is when its tokens were last renewed; it ends by itself at `expires_at`.
+    `used_at` is when its tokens were last renewed; it ends by itself at `expires_at`. `remote` is
+    the address it was begun from, "" if that is unknown.
     """
 
     id: str
@@ -32,6 +37,7 @@ class Session(msgspec.Struct):
     created_at: int
     used_at: int
     expires_at: int
+    remote: str
 
 
 # --- the versions of access tokens ---
@@ -57,10 +63,18 @@ def raise_version(tx: Transaction, account_id: int) -> int:
 # --- logins ---
 
 
-def insert_login(tx: Transaction, family: str, account_id: int, organization_id: int) -> None:
-    """Store the organisation that a login is for."""
+def insert_login(
+    tx: Transaction,
+    family: str,
+    account_id: int,
+    organization_id: int,
+    remote: str,
+    parent: str | None = None,
+) -> None:
+    """Store the organisation that a login is for, the address and the login it came from."""
     row = {"family": family, "account_id": account_id, "organization_id": organization_id}
     tx.execute(insert(logins).values(row))
+    tx.execute(insert(login_origins).values(family=family, remote=remote[:64], parent=parent))
 
 
 def organization_of_login(connection: Connection, family: str) -> int | None:
@@ -93,8 +107,10 @@ def sessions_of(connection: Connection, account_id: int, at: int) -> list[Sessio
             func.min(refresh_tokens.c.created_at),
             func.max(refresh_tokens.c.created_at),
             func.max(refresh_tokens.c.expires_at),
+            func.coalesce(func.max(login_origins.c.remote), ""),
         )
         .join(refresh_tokens, refresh_tokens.c.family == logins.c.family)
+        .outerjoin(login_origins, login_origins.c.family == logins.c.family)
         .where(logins.c.account_id == account_id)
         .group_by(logins.c.family, logins.c.organization_id)
         .having(func.max(refresh_tokens.c.expires_at) > at)
@@ -103,26 +119,43 @@ def sessions_of(connection: Connection, account_id: int, at: int) -> list[Sessio
     return [Session(*row) for row in connection.execute(query)]
 
 
+def begun_from(connection: Connection, family: str) -> list[str]:
+    """Return the logins that were begun from one, and from those, and so on."""
+    found: list[str] = []
+    newest = [family]
+    while newest:
+        query = select(login_origins.c.family).where(login_origins.c.parent.in_(newest))
+        newest = list(connection.scalars(query))
+        found += newest
+    return found
+
+
 def end_login(tx: Transaction, family: str, at: int) -> None:
     """End a login with all refresh tokens that go back to it."""
     _revoke(tx, refresh_tokens.c.family == family, at)
-    tx.execute(delete(logins).where(logins.c.family == family))
+    _forget(tx, logins.c.family == family)
 
 
 def end_all(tx: Transaction, account_id: int, at: int) -> None:
     """End all logins of an account."""
     _revoke(tx, refresh_tokens.c.account_id == account_id, at)
-    tx.execute(delete(logins).where(logins.c.account_id == account_id))
+    _forget(tx, logins.c.account_id == account_id)
 
 
 def end_those_for(tx: Transaction, account_id: int, organization_id: int, at: int) -> None:
     """End an account's logins for one organisation."""
     there = (logins.c.account_id == account_id) & (logins.c.organization_id == organization_id)
     _revoke(tx, refresh_tokens.c.family.in_(select(logins.c.family).where(there)), at)
-    tx.execute(delete(logins).where(there))
+    _forget(tx, there)
 
 
-def _revoke(tx: Transaction, condition: Any, at: int) -> None:
+def _forget(tx: Transaction, condition: ColumnElement[bool]) -> None:
+    over = select(logins.c.family).where(condition)
+    tx.execute(delete(login_origins).where(login_origins.c.family.in_(over)))
+    tx.execute(delete(logins).where(condition))
+
+
+def _revoke(tx: Transaction, condition: ColumnElement[bool], at: int) -> None:
     tx.execute(
         update(refresh_tokens)
         .where(condition, refresh_tokens.c.revoked_at.is_(None))
@@ -182,4 +215,4 @@ def remove_old_tokens(tx: Transaction, account_id: int, *, families: int, at: in
     if old:
         tx.execute(delete(refresh_tokens).where(mine, refresh_tokens.c.family.in_(old)))
     kept = select(refresh_tokens.c.family).where(mine)
-    tx.execute(delete(logins).where(logins.c.account_id == account_id, ~logins.c.family.in_(kept)))
+    _forget(tx, (logins.c.account_id == account_id) & ~logins.c.family.in_(kept))

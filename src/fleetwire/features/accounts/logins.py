@@ -15,8 +15,8 @@ from fleetwire.features.accounts.part import Part, caller_for, require_person, w
 from fleetwire.features.accounts.tokens import (
     ACCESS_LIFE_S,
     REFRESH_LIFE_S,
+    hash_of_token,
     new_refresh_token,
-    refresh_token_hash,
 )
 from fleetwire.kit.services import Caller
 from fleetwire.store.database import Transaction
@@ -27,11 +27,12 @@ _NOT_YOURS = "You do not belong to this organisation."
 
 
 class Tokens(msgspec.Struct):
-    """What a login gives."""
+    """What a login gives; `login` is what it is called."""
 
     access_token: str
     refresh_token: str
     account: Account
+    login: str
     issued_at: int
     expires_in_s: int = ACCESS_LIFE_S
     refresh_expires_in_s: int = REFRESH_LIFE_S
@@ -70,7 +71,7 @@ class Logins(Part):
         account_id = account.id if account is not None else 0
         stored = await self._db.read(lambda c: repository.password_hash(c, account_id))
         tokens = None
-        if await self._passwords.matches(stored, password) and account is not None:
+        if await self._is_password(stored, password) and account is not None:
             placed = self._directory.find(account.id, organization_id)
             if placed is None:
                 raise ForbiddenError(_NOT_YOURS)
@@ -90,7 +91,8 @@ class Logins(Part):
     async def switch(self, caller: Caller, organization_id: int) -> Tokens:
         """Return tokens of a new login for another of the caller's organisations.
 
-        Raises ForbiddenError if he does not belong to it, or is no person.
+        It ends with the one it is begun from: else an hour's access would become a month's. Raises
+        ForbiddenError if he does not belong to it, or is no person.
         """
         require_person(caller)
         account = self._directory.find(caller.account_id, organization_id)
@@ -102,7 +104,7 @@ class Logins(Part):
                 raise UnauthenticatedError("This account is closed.")
             who = caller_for(account, caller.remote)
             self._audit.record_in(tx, who, "login.switched", f"account:{account.id}")
-            return self._begin(tx, account)
+            return self._begin(tx, account, caller.remote, caller.login or None)
 
         return await self._db.write(work)
 
@@ -118,12 +120,16 @@ class Logins(Part):
         account = msgspec.structs.replace(account, last_login_at=at)
         tx.after_commit(lambda: self._directory.change(account.id, last_login_at=at))
         self._audit.record_in(tx, caller_for(account, remote), "login", f"account:{account.id}")
-        return self._begin(tx, account)
+        return self._begin(tx, account, remote)
 
-    def _begin(self, tx: Transaction, account: Account) -> Tokens:
+    def _begin(
+        self, tx: Transaction, account: Account, remote: str, parent: str | None = None
+    ) -> Tokens:
         """Begin a login; of those that are too many the oldest ends."""
         family = secrets.token_hex(16)
-        login_repository.insert_login(tx, family, account.id, account.organization_id)
+        login_repository.insert_login(
+            tx, family, account.id, account.organization_id, remote, parent
+        )
         tokens = self._give_tokens(tx, account, family)
         login_repository.remove_old_tokens(tx, account.id, families=LOGINS_MOST, at=self._clock())
         self._take_logins(tx, account.id)
@@ -135,21 +141,21 @@ class Logins(Part):
         login_repository.insert_refresh_token(
             tx,
             account_id=account.id,
-            token_hash=refresh_token_hash(refresh_token),
+            token_hash=hash_of_token(refresh_token),
             family=family,
             expires_at=at + REFRESH_LIFE_S * 1_000_000,
             at=at,
         )
         version = self._directory.version(account.id)
         access_token = self._access_tokens.issue(account, version, family)
-        return Tokens(access_token, refresh_token, account, at)
+        return Tokens(access_token, refresh_token, account, family, at)
 
     async def refresh(self, refresh_token: str, remote: str) -> Tokens:
         """Return new tokens for a refresh token, which is used up by that.
 
         Raises UnauthenticatedError; if the token was used before, the whole login ends.
         """
-        token_hash = refresh_token_hash(refresh_token)
+        token_hash = hash_of_token(refresh_token)
 
         def work(tx: Transaction) -> Tokens | None:
             found = login_repository.find_refresh_token(tx.connection, token_hash)
@@ -157,7 +163,7 @@ class Logins(Part):
                 return None
             organization_id = login_repository.organization_of_login(tx.connection, found.family)
             account = self._directory.find(found.account_id, organization_id)
-            if account is None:
+            if account is None or not account.is_active:
                 return None
             at = self._clock()
             if found.revoked_at is not None or found.expires_at <= at:
@@ -175,7 +181,9 @@ class Logins(Part):
                 )
                 return None
             if organization_id is None:  # from before logins had organisations
-                login_repository.insert_login(tx, found.family, account.id, account.organization_id)
+                login_repository.insert_login(
+                    tx, found.family, account.id, account.organization_id, remote
+                )
                 self._take_logins(tx, account.id)
             login_repository.use_refresh_token(tx, found.id, at)
             return self._give_tokens(tx, account, found.family)
@@ -193,7 +201,7 @@ class Logins(Part):
         Its access tokens end, and what is connected with them is closed.
         """
         account_id, family = 0, None
-        token_hash = refresh_token_hash(token)
+        token_hash = hash_of_token(token)
         if token.count(".") == 2:
             account_id, family = await self._login_of(token)
         if family is None and not await self._is_known(token_hash):
@@ -202,11 +210,18 @@ class Logins(Part):
         def work(tx: Transaction) -> None:
             found = login_repository.find_refresh_token(tx.connection, token_hash)
             if found is not None:
-                self._end(tx, found.account_id, found.family, "signed out")
+                self._sign_out(tx, found.account_id, found.family)
             elif family is not None:
-                self._end(tx, account_id, family, "signed out")
+                self._sign_out(tx, account_id, family)
 
         await self._db.write(work)
+
+    def _sign_out(self, tx: Transaction, account_id: int, family: str) -> None:
+        organization_id = login_repository.organization_of_login(tx.connection, family)
+        self._end(tx, account_id, family, "signed out")
+        if organization_id is not None:  # it went on until now
+            actor = f"account:{account_id}"
+            self._audit.record_in(tx, Caller(actor, organization_id, frozenset()), "logout", actor)
 
     async def _is_known(self, token_hash: str) -> bool:
         """Say whether there is such a refresh token: who guesses shall not keep the writer busy."""

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from sqlalchemy.exc import IntegrityError
 
 from fleetwire.errors import ConflictError, ForbiddenError, NotFoundError, TooManyError
-from fleetwire.features.accounts import login_repository
+from fleetwire.features.accounts import repository
 from fleetwire.features.accounts.directory import Account
 from fleetwire.features.accounts.part import (
     MANAGE,
     Part,
-    check_an_owner_is_left,
+    is_above_caller,
     require_person,
 )
 from fleetwire.features.accounts.permissions import OWNER, PERMISSIONS, is_above
@@ -24,7 +24,6 @@ from fleetwire.features.organizations.repository import (
     insert_member,
     insert_organization,
     members_of_account,
-    remove_member,
 )
 from fleetwire.kit.services import Caller
 from fleetwire.store.database import Transaction
@@ -56,6 +55,7 @@ class Memberships(Part):
         ):
             raise ConflictError("This person is a member already.")
         insert_member(tx, Membership(organization_id, account_id, role), self._clock())
+        repository.forget_reset(tx, account_id)  # it would open this organisation, too
         tx.after_commit(lambda: self._directory.join(account_id, organization_id, role))
 
     def placed(self, account_id: int, organization_id: int) -> Account:
@@ -95,16 +95,13 @@ class Memberships(Part):
 
         def work(tx: Transaction) -> None:
             account = self._of_caller(caller, account_id)
-            if is_above(account.role, caller.role):
+            if is_above_caller(account.role, caller):
                 raise ForbiddenError("This account's role stands above yours.")
             if len(members_of_account(tx.connection, account_id)) < 2:
                 raise ConflictError(
                     "This person belongs to no other organisation: close the account instead."
                 )
-            remove_member(tx, caller.organization_id, account_id)
-            check_an_owner_is_left(tx, caller.organization_id)
-            login_repository.end_those_for(tx, account_id, caller.organization_id, self._clock())
-            self._take_logins(tx, account_id)
+            self._remove_from(tx, account_id, caller.organization_id)
 
             def after() -> None:
                 self._directory.leave(account_id, caller.organization_id)

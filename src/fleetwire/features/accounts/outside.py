@@ -55,7 +55,7 @@ class ClaimRules:
 
         Raises UnauthenticatedError if they prove nothing, ForbiddenError for a role that is none.
         """
-        if claims.get("email_verified") is False:
+        if claims.get("email_verified") in (False, "false"):  # some issuers write text
             raise UnauthenticatedError("The access token's e-mail address is not verified.")
         subject = _text(_find(claims, self.subject))
         email = _text(_find(claims, self.email)) or subject

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from fleetwire.errors import ConflictError, ForbiddenError
+from fleetwire.features.accounts import repository
 from fleetwire.features.accounts.directory import Account
 from fleetwire.features.accounts.outside import Outsider
 from fleetwire.features.accounts.part import Part, check_an_owner_is_left
@@ -106,10 +107,10 @@ class Outsiders(Part):
             return clean_username(outsider.username)
         wished = outsider.username or outsider.email.partition("@")[0]
         name = re.sub(r"[^a-z0-9._-]+", "-", wished.lower())[:100].lstrip("._-") or "person"
-        for number in range(2, NAMES_TRIED):
-            if self._directory.by_username(name) is None:
-                return name
-            name = f"{name.rpartition('-')[0] if number > 2 else name}-{number}"
+        others = (f"{name}-{number}" for number in range(2, NAMES_TRIED))
+        for each in (name, *others):
+            if self._directory.by_username(each) is None:
+                return each
         raise ConflictError("Too many people have this user name.")
 
     async def _join(
@@ -117,6 +118,7 @@ class Outsiders(Part):
     ) -> Account:
         def work(tx: Transaction) -> None:
             insert_member(tx, Membership(organization_id, account.id, role), self._clock())
+            repository.forget_reset(tx, account.id)  # it would open this organisation, too
             tx.after_commit(lambda: self._directory.join(account.id, organization_id, role))
             self._note(tx, account.id, organization_id, "member.added", role, outsider)
 

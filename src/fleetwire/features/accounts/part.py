@@ -6,7 +6,7 @@ from fleetwire.errors import ConflictError, ForbiddenError, NotFoundError, Unaut
 from fleetwire.features.accounts import login_repository, repository
 from fleetwire.features.accounts.directory import Account, Directory
 from fleetwire.features.accounts.passwords import Passwords
-from fleetwire.features.accounts.permissions import OWNER, PERMISSIONS
+from fleetwire.features.accounts.permissions import OWNER, PERMISSIONS, is_above
 from fleetwire.features.accounts.throttle import Throttle
 from fleetwire.features.accounts.tokens import AccessTokens
 from fleetwire.features.audit.service import SqlAudit
@@ -15,8 +15,9 @@ from fleetwire.features.organizations.repository import (
     insert_member,
     members_of_account,
     members_with_role,
+    remove_member,
 )
-from fleetwire.kit.services import Caller
+from fleetwire.kit.caller import SYSTEM, Caller
 from fleetwire.net.clients import Downlink
 from fleetwire.store.database import Database, Transaction
 
@@ -27,7 +28,8 @@ class Part:
     """Has the database, the directory in memory, and what accounts are checked and told with.
 
     `watchers` are called with the number of an account whose rights or logins have changed, and
-    why, after the commit.
+    why, after the commit; `leavers` with that of one that leaves an organisation, within the
+    transaction.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Part:
         throttle: Throttle,
         clock: Callable[[], int],
         downlink: Downlink | None,
+        allows_known_passwords: bool,
     ) -> None:
         self._db = db
         self._audit = audit
@@ -47,9 +50,11 @@ class Part:
         self._throttle = throttle
         self._clock = clock
         self._downlink = downlink
+        self.allows_known_passwords = allows_known_passwords
         self._directory = Directory()
         self._roles_said: dict[tuple[int, int], float] = {}  # by tokens: when, of whom and where
         self.watchers: list[Callable[[int, str], None]] = []
+        self.leavers: list[Callable[[Transaction, int, int], None]] = []
 
     def insert(
         self,
@@ -75,6 +80,13 @@ class Part:
         account = Account(id, email, username, full_name, True, at, None, organization_id, role)
         tx.after_commit(lambda: self._directory.put(account))
         return account
+
+    async def _is_password(self, stored: str | None, password: str) -> bool:
+        """Say whether it fits what is stored, if that is good here. Raises TooManyAttemptsError."""
+        if stored is not None and stored.startswith(repository.KNOWN):
+            known = stored.removeprefix(repository.KNOWN)
+            stored = known if self.allows_known_passwords else None
+        return await self._passwords.matches(stored, password)
 
     def _of_caller(self, caller: Caller, account_id: int) -> Account:
         account = self._directory.find(account_id, caller.organization_id)
@@ -106,9 +118,10 @@ class Part:
         tx.after_commit(after)
 
     def _end(self, tx: Transaction, account_id: int, family: str, reason: str) -> None:
-        """End one login of an account, with the commit."""
+        """End one login of an account and those begun from it, with the commit."""
         went_on = family in login_repository.logins_of(tx.connection, account_id)
-        login_repository.end_login(tx, family, self._clock())
+        for each in (family, *login_repository.begun_from(tx.connection, family)):
+            login_repository.end_login(tx, each, self._clock())
         if went_on:
             self._take_logins(tx, account_id)
             tx.after_commit(lambda: self._tell(account_id, reason))
@@ -117,6 +130,18 @@ class Part:
         """Let the directory know, with the commit, which logins of an account go on."""
         going_on = login_repository.logins_of(tx.connection, account_id)
         tx.after_commit(lambda: self._directory.set_logins(account_id, going_on))
+
+    def _remove_from(self, tx: Transaction, account_id: int, organization_id: int) -> None:
+        """End a membership and what it gave, with the commit.
+
+        Raises ConflictError if it is the last owner's.
+        """
+        remove_member(tx, organization_id, account_id)
+        check_an_owner_is_left(tx, organization_id)
+        login_repository.end_those_for(tx, account_id, organization_id, self._clock())
+        self._take_logins(tx, account_id)
+        for leave in self.leavers:
+            leave(tx, account_id, organization_id)
 
     def _tell(self, account_id: int, reason: str) -> None:
         """Close what an account has open; whoever is still let in connects again."""
@@ -141,7 +166,12 @@ class Part:
         return ConflictError("An account has this user name already.", field="username")
 
 
-def caller_for(account: Account, remote: str) -> Caller:
+def is_above_caller(role: str, caller: Caller) -> bool:
+    """Say whether a role stands above whoever asks; none stands above the house itself."""
+    return caller.actor != SYSTEM and is_above(role, caller.role)
+
+
+def caller_for(account: Account, remote: str, login: str = "") -> Caller:
     """Return an account as one who asks, with what its role may do."""
     return Caller(
         actor=f"account:{account.id}",
@@ -152,6 +182,7 @@ def caller_for(account: Account, remote: str) -> Caller:
         username=account.username,
         role=account.role,
         remote=remote,
+        login=login,
     )
 
 

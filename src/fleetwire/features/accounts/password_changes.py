@@ -3,8 +3,7 @@
 from fleetwire.errors import ConflictError, ForbiddenError, InvalidValueError
 from fleetwire.features.accounts import repository
 from fleetwire.features.accounts.directory import Account
-from fleetwire.features.accounts.part import Part, require_person, wrong
-from fleetwire.features.accounts.permissions import is_above
+from fleetwire.features.accounts.part import Part, is_above_caller, require_person, wrong
 from fleetwire.features.accounts.rules import check_password
 from fleetwire.kit.services import Caller
 from fleetwire.store.database import Transaction
@@ -24,7 +23,7 @@ class PasswordChanges(Part):
         name = f"change:{caller.account_id}"
         self._throttle.enter(name, caller.remote)
         stored = await self._db.read(lambda c: repository.password_hash(c, caller.account_id))
-        if not await self._passwords.matches(stored, old):
+        if not await self._is_password(stored, old):
             await self._audit.record(caller, "password.refused", caller.actor, outcome="refused")
             raise InvalidValueError("old_password is wrong.", field="old_password")
         self._throttle.succeeded(name, caller.remote)
@@ -47,7 +46,7 @@ class PasswordChanges(Part):
         """Raise UnauthenticatedError unless it is the account's password; throttled as a login."""
         self._throttle.enter_login(account.email, remote)
         stored = await self._db.read(lambda c: repository.password_hash(c, account.id))
-        if not await self._passwords.matches(stored, password):
+        if not await self._is_password(stored, password):
             await self._record_failure(account, "login.failed", remote)
             raise wrong()
         self._throttle.logged_in(account.email, remote)
@@ -60,6 +59,6 @@ class PasswordChanges(Part):
     def may_reset(self, tx: Transaction, caller: Caller, account_id: int) -> None:
         """Raise ForbiddenError or NotFoundError unless the caller may replace this password."""
         account = self._of_caller(caller, account_id)
-        if is_above(account.role, caller.role):
+        if is_above_caller(account.role, caller):
             raise ForbiddenError("This account's role stands above yours.")
         self._check_is_ours_alone(tx, caller, account_id)

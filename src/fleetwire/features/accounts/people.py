@@ -1,6 +1,5 @@
 """PeopleService: the house's people as apps sign them in and manage them."""
 
-from fleetwire.errors import ForbiddenError
 from fleetwire.features.accounts.api_keys import ApiKeys
 from fleetwire.features.accounts.directory import Account
 from fleetwire.features.accounts.key_ring import PREFIX
@@ -13,15 +12,11 @@ from fleetwire.kit.services import Caller, Page
 
 
 class PeopleService(People):
-    """Asks the accounts, and the keys for tokens that are no access tokens.
+    """Asks the accounts, and the keys for tokens that are no access tokens."""
 
-    `is_demo`: the house runs with demonstration data, where only this machine reaches it.
-    """
-
-    def __init__(self, accounts: Accounts, keys: ApiKeys, *, is_demo: bool = False) -> None:
+    def __init__(self, accounts: Accounts, keys: ApiKeys) -> None:
         self._accounts = accounts
         self._keys = keys
-        self._is_demo = is_demo
 
     async def sign_in(
         self,
@@ -119,10 +114,6 @@ class PeopleService(People):
     async def create_for_demo(
         self, organization_id: int, *, username: str, password: str, role: str, realm: str
     ) -> Person | None:
-        if not self._is_demo:
-            raise ForbiddenError(
-                "People whose password everybody knows are made with --demo on loopback only."
-            )
         account = await self._accounts.create_known(
             organization_id, username=username, password=password, role=role, realm=realm
         )
@@ -151,5 +142,5 @@ def _signed_in(tokens: Tokens, remote: str) -> SignedIn:
         refresh_token=tokens.refresh_token,
         refresh_expires_at=tokens.refresh_expires_at,
         person=_person(tokens.account),
-        caller=caller_for(tokens.account, remote),
+        caller=caller_for(tokens.account, remote, tokens.login),
     )

@@ -33,5 +33,9 @@ ROLES: tuple[str, ...] = tuple(PERMISSIONS)
 
 
 def is_above(role: str, other: str) -> bool:
-    """Say whether `role` stands above `other`."""
-    return ROLES.index(role) > ROLES.index(other)
+    """Say whether `role` stands above `other`; what is no role stands below all."""
+    return _rank(role) > _rank(other)
+
+
+def _rank(role: str) -> int:
+    return ROLES.index(role) if role in ROLES else -1

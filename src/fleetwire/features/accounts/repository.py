@@ -16,6 +16,8 @@ from fleetwire.features.organizations.repository import (
 )
 from fleetwire.store.database import Transaction
 
+KNOWN = "known:"  # stands before the hash of a password that everybody knows
+
 
 def all_accounts(connection: Connection, id: int | None = None) -> list[Account]:
     """Return every account, or this one, with the first organisation that it belongs to."""
@@ -96,22 +98,36 @@ def password_hash(connection: Connection, id: int) -> str | None:
     return found
 
 
+def with_known_password(connection: Connection) -> list[int]:
+    """Return the accounts whose password everybody knows."""
+    known = accounts.c.password_hash.startswith(KNOWN, autoescape=True)
+    return list(connection.scalars(select(accounts.c.id).where(known)))
+
+
 def is_active(connection: Connection, id: int) -> bool:
     """Say whether the account may be used."""
     return bool(connection.scalar(select(accounts.c.is_active).where(accounts.c.id == id)))
 
 
 def count_active(connection: Connection, ids: Sequence[int]) -> int:
-    """Return how many of these accounts may be used."""
+    """Return how many of these accounts may be used, also when the demonstration is over."""
+    hashed = accounts.c.password_hash
+    is_known = hashed.is_not(None) & hashed.startswith(KNOWN, autoescape=True)
     query = select(func.count()).select_from(accounts)
-    return connection.scalar(query.where(accounts.c.id.in_(ids), accounts.c.is_active)) or 0
+    query = query.where(accounts.c.id.in_(ids), accounts.c.is_active, ~is_known)
+    return connection.scalar(query) or 0
 
 
 def set_password(tx: Transaction, id: int, password_hash: str) -> None:
     """Replace the password; tokens for another one end, and it is good for any number of logins."""
     update_account(tx, id, {"password_hash": password_hash})
-    tx.execute(delete(password_resets).where(password_resets.c.account_id == id))
+    forget_reset(tx, id)
     tx.execute(delete(one_time_passwords).where(one_time_passwords.c.account_id == id))
+
+
+def forget_reset(tx: Transaction, id: int) -> None:
+    """End a token for a new password, if there is one."""
+    tx.execute(delete(password_resets).where(password_resets.c.account_id == id))
 
 
 def set_one_time_password(tx: Transaction, id: int, password_hash: str) -> None:
@@ -144,7 +160,7 @@ def erase_account(tx: Transaction, id: int) -> None:
             "is_active": False,
         },
     )
-    tx.execute(delete(password_resets).where(password_resets.c.account_id == id))
+    forget_reset(tx, id)
     tx.execute(delete(one_time_passwords).where(one_time_passwords.c.account_id == id))
 
 

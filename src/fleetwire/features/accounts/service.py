@@ -30,7 +30,8 @@ FIRST_EMAIL = "admin@fleetwire.local"
 class Accounts(Logins, Sessions, Identities, PasswordChanges, Administration, Memberships):
     """Signs people in and manages their accounts. `bootstrap()` comes first.
 
-    A closed account, or one of another role, loses its connections on `downlink`.
+    A closed account, or one of another role, loses its connections on `downlink`. Passwords that
+    everybody knows are good where they are allowed only; elsewhere such accounts are closed.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Accounts(Logins, Sessions, Identities, PasswordChanges, Administration, Me
         clock: Callable[[], int] = instants.now,
         throttle: Throttle | None = None,
         passwords: Passwords | None = None,
+        allows_known_passwords: bool = False,
     ) -> None:
         keys = KeySet(jwks_url) if jwks_url is not None else None
         super().__init__(
@@ -64,6 +66,7 @@ class Accounts(Logins, Sessions, Identities, PasswordChanges, Administration, Me
             Throttle() if throttle is None else throttle,
             clock,
             downlink,
+            allows_known_passwords,
         )
 
     async def bootstrap(self) -> tuple[str, str] | None:
@@ -76,6 +79,9 @@ class Accounts(Logins, Sessions, Identities, PasswordChanges, Administration, Me
             self._directory.set_version(account_id, version)
         for account_id, login in await self._db.read(login_repository.all_logins):
             self._directory.add_login(account_id, login)
+        if not self.allows_known_passwords:
+            for account_id in await self._db.read(repository.with_known_password):
+                self._directory.change(account_id, is_active=False)
         if len(self._directory):
             return None
         password = random_password()

@@ -19,16 +19,20 @@ class SessionView(BaseModel):
     created_at: str
     used_at: str = Field(description="when its tokens were last renewed")
     expires_at: str = Field(description="if it is not renewed before")
+    remote: str | None = Field(description="the address it was begun from")
+    is_current: bool = Field(description="it is the one you ask with")
 
     @classmethod
-    def of(cls, session: Session) -> "SessionView":
-        """Return the view of a login."""
+    def of(cls, session: Session, current: str) -> "SessionView":
+        """Return the view of a login; `current` is the one that asks."""
         return cls(
             id=session.id,
             organization_id=session.organization_id,
             created_at=iso(session.created_at),
             used_at=iso(session.used_at),
             expires_at=iso(session.expires_at),
+            remote=session.remote or None,
+            is_current=session.id == current,
         )
 
 
@@ -41,7 +45,8 @@ class SessionList(BaseModel):
 @router.get("/me/sessions")
 async def list_sessions(caller: Asks, accounts: TheAccounts) -> SessionList:
     """List your logins that go on."""
-    return SessionList(items=[SessionView.of(each) for each in await accounts.sessions(caller)])
+    found = await accounts.sessions(caller)
+    return SessionList(items=[SessionView.of(each, caller.login) for each in found])
 
 
 @router.delete("/me/sessions/{session_id}", status_code=status.HTTP_204_NO_CONTENT)

@@ -3,8 +3,7 @@
 from fleetwire.errors import ForbiddenError, NotFoundError
 from fleetwire.features.accounts import login_repository
 from fleetwire.features.accounts.login_repository import Session
-from fleetwire.features.accounts.part import MANAGE, Part, require_person
-from fleetwire.features.accounts.permissions import is_above
+from fleetwire.features.accounts.part import MANAGE, Part, is_above_caller, require_person
 from fleetwire.kit.services import Caller
 from fleetwire.store.database import Transaction
 
@@ -40,7 +39,7 @@ class Sessions(Part):
 
         def work(tx: Transaction) -> None:
             account = self._of_caller(caller, account_id)
-            if is_above(account.role, caller.role):
+            if is_above_caller(account.role, caller):
                 raise ForbiddenError("This account's role stands above yours.")
             login_repository.end_those_for(tx, account_id, caller.organization_id, self._clock())
             self._take_logins(tx, account_id)

@@ -67,6 +67,15 @@ logins = Table(
     Column("organization_id", BigKey, nullable=False),  # the one its tokens are for
 )
 
+# From where a login was begun, and from which other one; a login of before this has no row.
+login_origins = Table(
+    "login_origins",
+    metadata,
+    Column("family", String(32), primary_key=True),
+    Column("remote", String(64), nullable=False),
+    Column("parent", String(32), index=True),
+)
+
 # What a key may do over HTTP; a key without a row only has its topics.
 key_scopes = Table(
     "key_scopes",

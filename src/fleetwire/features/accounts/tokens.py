@@ -205,6 +205,6 @@ def new_refresh_token() -> str:
     return secrets.token_urlsafe(32)
 
 
-def refresh_token_hash(token: str) -> str:
-    """Return what is stored of a refresh token; a fast hash will do for random bits."""
+def hash_of_token(token: str) -> str:
+    """Return what is stored of a random token; a fast hash will do for random bits."""
     return sha256(token.encode(errors="replace")).hexdigest()
