@@ -8,6 +8,7 @@ import pytest
 from fleetwire.errors import ForbiddenError, InvalidValueError, NotFoundError
 from fleetwire.features.accounts.api_keys import ApiKeys
 from fleetwire.features.accounts.permissions import PERMISSIONS
+from fleetwire.features.accounts.personal_keys import PersonalKeys
 from fleetwire.features.accounts.service import Accounts
 from fleetwire.features.acl.endpoints import router
 from fleetwire.features.acl.rights import Rights
@@ -33,7 +34,9 @@ class Stand:
         self.rooms = rooms
         audit = SqlAudit(rooms.db)
         devices = DeviceAuthenticator(rooms.registry, rooms.apps, rooms.db, rooms.clock)
-        self.keys = ApiKeys(rooms.db, audit, FakeDownlink(), rooms.clock)
+        self.keys = ApiKeys(
+            rooms.db, audit, FakeDownlink(), rooms.clock, find_person=self.find_person
+        )
         accounts = Accounts(rooms.db, SECRET, audit)
         people = PersonGrants(accounts, rooms.registry, rooms.apps)
         self.door = Door(devices, self.keys, people)
@@ -116,6 +119,25 @@ async def test_a_test_is_no_use_of_a_credential(stand: Stand) -> None:
     await stand.door.flush()
     (credential,) = await stand.rooms.devices.credentials(caller(), "demo", "d")
     assert credential.last_used_at is None
+
+
+async def test_a_persons_key_may_what_its_permissions_say_while_he_may_it(stand: Stand) -> None:
+    stand.add_person(7, "operator")
+    made = await PersonalKeys(stand.keys).create(
+        stand.people[7], name="laptop", permissions=["message.read"]
+    )
+    identity = f"key:{made.key.id}"
+    assert stand.ask(identity, "subscribe", "devices/+/data").allowed
+    assert not stand.ask(identity, "publish", "devices/d/commands").allowed
+    grant = await stand.door.authenticate(Offer("c", "any", made.token.encode(), "", False))
+    assert grant.may_subscribe("devices/+/data")
+    assert not grant.may_publish("devices/d/commands")
+    del stand.people[7]
+    ruling = stand.ask(identity, "subscribe", "devices/+/data")
+    assert (ruling.allowed, ruling.may_connect) == (False, False)
+    assert "whose key this is has no access any more" in ruling.reason
+    with pytest.raises(RefusedError):
+        await stand.door.authenticate(Offer("c", "any", made.token.encode(), "", False))
 
 
 async def test_a_person_may_what_his_role_gives_and_hears_what_is_missing(stand: Stand) -> None:

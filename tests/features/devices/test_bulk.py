@@ -21,7 +21,10 @@ PATH = "/api/v1/device-imports"
 
 @pytest.fixture
 async def http(rooms: Rooms) -> AsyncIterator[httpx.AsyncClient]:
-    services = {BulkImport: BulkImport(rooms.devices, rooms.areas), JobService: JobService(rooms.db)}
+    services = {
+        BulkImport: BulkImport(rooms.devices, rooms.areas),
+        JobService: JobService(rooms.db),
+    }
     async with serving([router], services) as client:
         yield client
 

@@ -1,5 +1,6 @@
 """What goes out as a file comes in again as it was, and is no weapon on the way."""
 
+import asyncio
 import csv
 import io
 import json
@@ -9,14 +10,15 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import given, settings, strategies as st
 
 from fleetwire.cli.device_file import portions, read
 from fleetwire.errors import FleetwireError, ForbiddenError
 from fleetwire.features.devices import export
 from fleetwire.features.devices.bulk import BulkImport, Line
-from fleetwire.features.devices.export import DeviceExport
+from fleetwire.features.devices.export import LINES, DeviceExport, Format
 from fleetwire.features.devices.export_endpoints import router
-from fleetwire.kit import Caller
+from fleetwire.kit import Caller, DeviceRecord
 from tests.fakes import caller
 from tests.features.http import serving
 from tests.features.rooms import Rooms, open_rooms
@@ -178,3 +180,58 @@ def test_no_portion_is_larger_than_a_body_may_be() -> None:
     assert [line for portion in found for line in portion] == lines
     assert all(len(json.dumps(portion)) < 600 * 1024 for portion in found)
     assert [len(each) for each in portions(lines[:3] * 40, 2)] == [2] * 60
+
+
+_texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=8).filter(
+    str.isprintable
+) | st.sampled_from(["=1", "'=1", "''+", "-", "'", "@a", '",\n'.strip()])
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=4,
+)
+_said = st.fixed_dictionaries(
+    {
+        "device_id": _texts,
+        "type": _texts,
+        "name": st.none() | _texts,
+        "tags": st.lists(st.sampled_from(["a", "-b", ".c", "_"]), unique=True).map(tuple),
+        "area": st.none() | st.sampled_from(["=a", "'=a/b", "é/+"]),
+        "attributes": st.dictionaries(st.sampled_from(["x", "y"]), _json, max_size=2),
+    }
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(fleet=st.lists(_said, min_size=1, max_size=3), format=st.sampled_from(["csv", "ndjson"]))
+def test_whatever_a_device_is_called_and_carries_is_read_back(
+    tmp_path_factory: pytest.TempPathFactory, fleet: list[dict[str, Any]], format: Format
+) -> None:
+    records = [
+        DeviceRecord(
+            1, "demo", said["device_id"], 1, said["type"], said["name"], said["attributes"], "", {},
+            False, None, None, None, 0, 0, said["tags"], None, said["area"],
+        )
+        for said in fleet
+    ]  # fmt: skip
+
+    async def pages() -> AsyncIterator[list[DeviceRecord]]:
+        yield records
+
+    async def whole() -> bytes:
+        return b"".join([chunk async for chunk in LINES[format](pages())])
+
+    file = tmp_path_factory.mktemp("export") / f"fleet.{format}"
+    file.write_bytes(asyncio.run(whole()))
+    read_back = [
+        {
+            "device_id": line["device_id"],
+            "type": line["type"],
+            "name": line.get("name"),
+            "tags": tuple(line.get("tags", ())),
+            "area": line.get("area"),
+            "attributes": line["attributes"],
+        }
+        for line in read(file, "other")
+    ]
+    assert read_back == fleet

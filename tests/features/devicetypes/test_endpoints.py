@@ -84,6 +84,18 @@ async def test_a_fault_is_named_with_its_place_and_changes_nothing(
     assert (await http.get(f"{PATH}/fridge")).json()["states"] == FRIDGE["states"]
 
 
+async def test_choices_are_kept_as_texts_and_numbers(http: httpx.AsyncClient) -> None:
+    parameters = [
+        {"name": "mode", "type": "text", "choices": ["1", "soft"]},
+        {"name": "level", "type": "integer", "choices": [1, 2]},
+    ]
+    body = {"name": "x", "commands": [{"name": "c", "parameters": parameters}]}
+    made = await http.post(PATH, json=body)
+    assert made.status_code == 201
+    found = made.json()["commands"][0]["parameters"]
+    assert [each["choices"] for each in found] == [["1", "soft"], [1, 2]]
+
+
 async def test_an_unknown_word_is_refused_and_not_dropped(http: httpx.AsyncClient) -> None:
     for body in (
         FRIDGE | {"state": []},

@@ -54,6 +54,7 @@ def device(type: str = "fridge", organization_id: int = 1) -> Device:
     [
         (DeviceType(""), "name"),
         (DeviceType("a/b"), "name"),
+        (DeviceType(".."), "name"),
         (DeviceType("x" * 65), "name"),
         (DeviceType("x", description="\x1b[1m"), "description"),
         (DeviceType("x", metrics=(Metric("a"), Metric(""))), "metrics.1.name"),

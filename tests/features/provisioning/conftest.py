@@ -13,6 +13,7 @@ from fleetwire.features.provisioning.approvals import Approvals
 from fleetwire.features.provisioning.claims import Claims
 from fleetwire.features.provisioning.enrolling import Enrolling
 from fleetwire.features.provisioning.fleet_keys import FleetKeys
+from fleetwire.features.provisioning.guesses import Guesses
 from fleetwire.features.provisioning.newcomers import Newcomers
 from fleetwire.features.provisioning.self_enrolment import SelfEnrolment
 from fleetwire.features.provisioning.way_in import LetIn, WayIn
@@ -45,25 +46,22 @@ class Entrance:
             rooms.registry, rooms.devices, rooms.log, self.audit, rooms.clock
         )
         self.way_in = WayIn(rooms.apps, lambda: PORTS)
+        self.guesses = Guesses(self.audit, Throttle(self.seconds), self.seconds)
         self.claims = self.make_claims(SECRET)
         self.keys = FleetKeys(rooms.db, self.newcomers, self.audit, rooms.clock)
         self.approvals = Approvals(rooms.db, self.newcomers, self.audit, rooms.clock)
         self.enrolling = Enrolling(
-            rooms.db, self.newcomers, self.audit, self.way_in, rooms.clock, self.throttle()
+            rooms.db, self.newcomers, self.audit, self.way_in, self.guesses, rooms.clock
         )
         self.door = DeviceAuthenticator(rooms.registry, rooms.apps, rooms.db, rooms.clock)
         self.policies = {"demo": "enrol_anonymous", "vending": "quarantine"}
         self.itself = self.make_itself()
 
-    def throttle(self) -> Throttle:
-        return Throttle(self.seconds)
-
     def make_claims(self, secret: str) -> Claims:
         rooms = self.rooms
         return Claims(
-            rooms.db, self.newcomers, self.audit, self.way_in, secret,
-            clock=rooms.clock, throttle=self.throttle(), monotonic=self.seconds,
-        )  # fmt: skip
+            rooms.db, self.newcomers, self.audit, self.way_in, self.guesses, secret, rooms.clock
+        )
 
     def make_itself(self, *, per_minute: int = 600, most: int = 10_000) -> SelfEnrolment:
         return SelfEnrolment(

@@ -15,7 +15,8 @@ from fleetwire.errors import (
     TooManyError,
     UnauthenticatedError,
 )
-from fleetwire.features.provisioning.claims import FREE_TRIES, REFUSALS_BURST, Claim
+from fleetwire.features.provisioning.claims import Claim
+from fleetwire.features.provisioning.guesses import FREE_TRIES, RECORDED_BURST
 from fleetwire.features.provisioning.newcomers import Newcomer
 from fleetwire.features.provisioning.tables import claims
 from fleetwire.features.provisioning.way_in import LetIn
@@ -30,7 +31,7 @@ def newcomer(device_id: str = "d", *, organization_id: int = 1, **more: Any) -> 
 
 
 async def make(entrance: Entrance, device_id: str | None = "d", **more: Any) -> tuple[Claim, str]:
-    wanted = newcomer(device_id or "", attributes={"floor": 2}, tags=["cold"])
+    wanted = newcomer(device_id or "", attributes={"floor": 2, "none": None}, tags=["cold"])
     return await entrance.claims.create(caller(), wanted, is_open=device_id is None, **more)
 
 
@@ -72,6 +73,15 @@ async def test_a_code_is_good_for_one_device_once(entrance: Entrance) -> None:
         await take(entrance, code)
     (page,) = (await entrance.claims.list(caller())).items
     assert (page.uses, page.state(entrance.rooms.clock())) == (1, "used")
+
+
+async def test_of_many_at_once_as_many_claim_as_may(entrance: Entrance) -> None:
+    _, code = await make(entrance, None, max_uses=2)
+    answers = await asyncio.gather(
+        *(take(entrance, code, f"d{number}") for number in range(6)), return_exceptions=True
+    )
+    assert [isinstance(each, LetIn) for each in answers].count(True) == 2
+    assert len(entrance.rooms.registry) == 2
 
 
 async def test_of_an_unknown_used_expired_and_revoked_code_the_same_is_said(
@@ -180,11 +190,11 @@ async def test_a_mistyped_code_costs_nothing(entrance: Entrance) -> None:
 
 
 async def test_guesses_are_on_record_up_to_a_bound(entrance: Entrance) -> None:
-    for number in range(round(REFUSALS_BURST) + 5):
+    for number in range(round(RECORDED_BURST) + 5):
         with pytest.raises(UnauthenticatedError):
             await entrance.claims.take(WRONG, None, remote=f"10.0.{number}.1", reached="x")
     deeds = await entrance.deeds()
-    assert deeds == [("anonymous", "claim.refused", None)] * round(REFUSALS_BURST)
+    assert deeds == [("anonymous", "claim.refused", None)] * round(RECORDED_BURST)
 
 
 async def test_nothing_is_used_up_when_the_database_is_away(entrance: Entrance) -> None:

@@ -15,7 +15,8 @@ from fleetwire.errors import (
 )
 from fleetwire.features.provisioning import enrolling
 from fleetwire.features.provisioning.approvals import Change
-from fleetwire.features.provisioning.enrolling import FREE_TRIES, Answer
+from fleetwire.features.provisioning.enrolling import Answer
+from fleetwire.features.provisioning.guesses import FREE_TRIES
 from fleetwire.features.provisioning.requests import Request
 from fleetwire.features.provisioning.way_in import LetIn
 from tests.fakes import caller
@@ -300,6 +301,8 @@ async def test_wrong_keys_and_tokens_cost_an_address_a_wait(entrance: Entrance) 
                 await call()
         with pytest.raises(TooManyError, match="Try again in"):
             await call()
+    deeds = {action for _, action, _ in await entrance.deeds()}
+    assert deeds == {"fleet_key.refused", "poll_token.refused"}
 
 
 async def test_nothing_is_given_while_the_database_is_away(entrance: Entrance) -> None:

@@ -10,32 +10,39 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 from fleetwire.errors import ConflictError, InvalidValueError, NotFoundError, TooManyError
-from fleetwire.features.devices import repository
+from fleetwire.features.devices import credential_repository as repository
+from fleetwire.features.devices.directory import READ, WRITE, DeviceDirectory, not_found, subject_of
 from fleetwire.features.devices.registry import KnownCredential, Registry
+from fleetwire.features.devices.repository import find_device
 from fleetwire.features.devices.rules import clean_fingerprint
 from fleetwire.kit import instants
 from fleetwire.kit.device import Device
-from fleetwire.kit.services import Audit, Caller, Credential, CredentialRecord, Devices
+from fleetwire.kit.services import Audit, Caller, Credential, CredentialRecord
 from fleetwire.net.clients import Downlink
 from fleetwire.protocol.scram import Verifier, derive
 from fleetwire.store.database import Database, Transaction
+
+__all__ = [
+    "MAX_CREDENTIALS",
+    "READ",
+    "TOKEN_BYTES",
+    "WRITE",
+    "DeviceCredentials",
+    "hash_of",
+    "not_found",
+    "subject_of",
+]
 
 TOKEN_BYTES = 32  # 256 random bits: not to be guessed, so a fast hash is enough to store it
 SALT_BYTES = 16
 MAX_CREDENTIALS = 32  # usable ones of one device; enough to roll them over, not to fill memory
 
-READ = "device.read"
-WRITE = "device.write"
 
-
-class DeviceCredentials(Devices):
-    """The half of the registry that issues, shows and revokes credentials."""
+class DeviceCredentials(DeviceDirectory):
+    """The part of the registry that issues, shows and revokes credentials."""
 
     def __init__(self, db: Database, registry: Registry, audit: Audit, downlink: Downlink) -> None:
-        self._db = db
-        self._registry = registry
-        self._audit = audit
-        self._downlink = downlink
+        super().__init__(db, registry, audit, downlink)
         self._ending: dict[int, int] = {}  # credentials that were given an end → when it is
 
     async def issue_credential(
@@ -155,7 +162,7 @@ class DeviceCredentials(Devices):
 
         Raises NotFoundError if the device has gone, TooManyError past the bound.
         """
-        if repository.find_device(tx.connection, device.id) is None:
+        if find_device(tx.connection, device.id) is None:
             raise not_found(device.app, device.device_id)
         if repository.count_usable_credentials(tx, device.id, at) >= MAX_CREDENTIALS:
             raise TooManyError(
@@ -235,24 +242,7 @@ class DeviceCredentials(Devices):
 
         tx.after_commit(after)
 
-    def _own(self, caller: Caller, app: str, device_id: str) -> Device:
-        """Return the caller's device; raises NotFoundError, also for somebody else's."""
-        device = self._registry.find(app, device_id)
-        if device is None or device.organization_id != caller.organization_id:
-            raise not_found(app, device_id)
-        return device
-
 
 def hash_of(token: str) -> str:
     """Return the form in which a token is stored: SHA-256, hexadecimal."""
     return sha256(token.encode()).hexdigest()
-
-
-def subject_of(app: str, device_id: str) -> str:
-    """Return how the audit calls a device."""
-    return f"device:{app}/{device_id}"
-
-
-def not_found(app: str, device_id: str) -> NotFoundError:
-    """Return the error for a device that is not there, or is somebody else's."""
-    return NotFoundError(f"No device {device_id[:128]!r} is registered with {app[:64]!r}.")

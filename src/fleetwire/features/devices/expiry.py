@@ -6,7 +6,7 @@ and one line of the log for all of them.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -102,13 +102,9 @@ class CredentialExpiry:
         told = select(credential_warnings.c.credential)
         untold = alone.where(ending.c.id.not_in(told)).order_by(ending.c.id).limit(AT_ONCE)
 
-        def work(tx: Transaction) -> int:
-            rows = tx.execute(untold).all()
-            if rows:
-                tx.execute(
-                    insert(credential_warnings),
-                    [{"credential": row.id, "told_at": now} for row in rows],
-                )
+        def work(tx: Transaction, rows: Sequence[Any]) -> None:
+            marks = [{"credential": row.id, "told_at": now} for row in rows]
+            tx.execute(insert(credential_warnings), marks)
             events = []
             for row in rows:
                 device = self._registry.by_id(row.device)
@@ -120,12 +116,12 @@ class CredentialExpiry:
                     }
                     events.append(Event(EVENT, device, body))
             self._events.record(tx, events, received_at=now)
-            return len(rows)
 
-        told_now = count = await self._db.write(work)
-        while count == AT_ONCE:
-            count = await self._db.write(work)
-            told_now += count
+        told_now = 0
+        # Looked for beside the writer: it is a walk over all credentials, mostly for nothing.
+        while rows := await self._db.read(lambda c: c.execute(untold).all()):
+            await self._db.write(lambda tx, rows=rows: work(tx, rows))  # type: ignore[misc]  # mypy cannot infer a lambda's default
+            told_now += len(rows)
         self.expiring = await self._db.read(lambda c: len(c.execute(alone).all()))
         if told_now:
             log.warning("device credentials expire within a week", count=told_now)

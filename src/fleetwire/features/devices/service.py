@@ -12,40 +12,32 @@ from sqlalchemy.exc import IntegrityError
 
 from fleetwire.errors import ConflictError, InvalidValueError
 from fleetwire.features.devices import repository
+from fleetwire.features.devices.credential_repository import all_credentials, insert_credential
 from fleetwire.features.devices.credentials import (
     MAX_CREDENTIALS,
-    READ,
     TOKEN_BYTES,
-    WRITE,
     DeviceCredentials,
     hash_of,
-    not_found,
-    subject_of,
 )
-from fleetwire.features.devices.matching import condition
-from fleetwire.features.devices.query import parse
+from fleetwire.features.devices.directory import READ, WRITE, not_found, subject_of
 from fleetwire.features.devices.registry import KnownCredential, Registry
 from fleetwire.features.devices.rules import (
     MAX_NAME_CHARS,
     MAX_STATUS_CHARS,
     MAX_TYPE_CHARS,
-    check_attribute_name,
     check_attributes,
     check_device_id,
     check_text,
     clean_tags,
 )
-from fleetwire.features.paging import check_limit, decode_cursor, encode_cursor
 from fleetwire.kit import instants
 from fleetwire.kit.device import Device
-from fleetwire.kit.services import Audit, Caller, Credential, DeviceRecord, Page
+from fleetwire.kit.services import Audit, Caller, Credential, DeviceRecord
 from fleetwire.net.clients import Downlink
 from fleetwire.protocol.scram import Verifier
 from fleetwire.store.database import Database, Transaction
 
-__all__ = ["MAX_CREDENTIALS", "MAX_SEARCH_CHARS", "READ", "WRITE", "DeviceService", "hash_of"]
-
-MAX_SEARCH_CHARS = 200
+__all__ = ["MAX_CREDENTIALS", "READ", "WRITE", "DeviceService", "hash_of"]
 
 
 class DeviceService(DeviceCredentials):
@@ -67,7 +59,7 @@ class DeviceService(DeviceCredentials):
         devices, credentials = await self._db.read(
             lambda connection: (
                 repository.all_devices(connection),
-                repository.all_credentials(connection),
+                all_credentials(connection),
             )
         )
         for row in devices:
@@ -87,9 +79,6 @@ class DeviceService(DeviceCredentials):
                         used_at=row.last_used_at or 0,
                     )
                 )
-
-    def find(self, app: str, device_id: str) -> Device | None:
-        return self._registry.find(app, device_id)
 
     async def register(
         self,
@@ -136,7 +125,7 @@ class DeviceService(DeviceCredentials):
             except IntegrityError:
                 raise _taken(app, device_id) from None
             token_hash = hash_of(token)
-            credential_id = repository.insert_credential(
+            credential_id = insert_credential(
                 tx,
                 device=record.id,
                 token_hash=token_hash,
@@ -193,65 +182,6 @@ class DeviceService(DeviceCredentials):
         if name is not None:
             check_text(name, "name", MAX_NAME_CHARS)
         check_attributes(attributes)
-
-    async def get(self, caller: Caller, app: str, device_id: str) -> DeviceRecord:
-        caller.require(READ)
-        device = self._own(caller, app, device_id)
-        return await self._read(device)
-
-    async def list(
-        self,
-        caller: Caller,
-        app: str | None,
-        *,
-        attributes: dict[str, str] | None = None,
-        search: str | None = None,
-        query: str | None = None,
-        area_id: int | None = None,
-        limit: int = 50,
-        cursor: str | None = None,
-    ) -> Page[DeviceRecord]:
-        """Return devices in the order of registration.
-
-        `attributes` must be equal as text, `search` must occur in the id, the name or the type;
-        `query` is in the language of query.py. Raises NotFoundError if there is no such area.
-        """
-        caller.require(READ)
-        check_limit(limit)
-        for name in attributes or {}:
-            check_attribute_name(name)
-        if search is not None and len(search) > MAX_SEARCH_CHARS:
-            raise InvalidValueError(
-                f"search must not have more than {MAX_SEARCH_CHARS} characters", field="search"
-            )
-        meant = None if query is None else condition(parse(query))
-        after_id = 0 if cursor is None else decode_cursor(cursor, 1)[0]
-        found = await self._db.read(
-            lambda connection: repository.list_devices(
-                connection,
-                organization_id=caller.organization_id,
-                app=app,
-                attributes=attributes or {},
-                search=search,
-                meant=meant,
-                area_id=area_id,
-                after_id=after_id,
-                limit=limit + 1,
-            )
-        )
-        items = found[:limit]
-        return Page(items, encode_cursor(items[-1].id) if len(found) > limit else None)
-
-    async def count(
-        self, caller: Caller, app: str | None = None, *, query: str | None = None
-    ) -> int:
-        caller.require(READ)
-        meant = None if query is None else condition(parse(query))
-        return await self._db.read(
-            lambda connection: repository.count_devices(
-                connection, organization_id=caller.organization_id, app=app, meant=meant
-            )
-        )
 
     async def update(
         self,
@@ -338,14 +268,6 @@ class DeviceService(DeviceCredentials):
 
         await self._db.write(work)
         await self._audit.record(caller, "device.deleted", subject_of(app, device_id))
-
-    async def _read(self, device: Device) -> DeviceRecord:
-        record = await self._db.read(
-            lambda connection: repository.find_device(connection, device.id)
-        )
-        if record is None:
-            raise not_found(device.app, device.device_id)
-        return record
 
 
 def _verifier(row: Any) -> Verifier | None:

@@ -34,8 +34,10 @@ _UNIT = re.compile(r"[!-~]*", re.ASCII)
 def check_type(type: DeviceType) -> None:
     """Raise InvalidValueError, naming the place, unless this is a type that can be applied."""
     check_text(type.name, "name", MAX_TYPE_CHARS)
-    if "/" in type.name:
-        raise InvalidValueError("name stands in addresses: it must not contain /", field="name")
+    if "/" in type.name or type.name in (".", ".."):
+        raise InvalidValueError(
+            "name stands in addresses: it must not contain / or be . or ..", field="name"
+        )
     _check_description(type.description, "description")
     _check_count(type.metrics, "metrics", MAX_METRICS)
     for index, metric in enumerate(type.metrics):
