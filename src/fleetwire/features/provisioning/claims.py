@@ -2,13 +2,9 @@
 
 A code is made of its row's nonce and the house's secret. So its QR code can be drawn again while it
 is open, and the table alone, or a copy of it, gives nobody a code.
-
-Trying codes costs: after some wrong ones an address waits, twice as long each time. What was tried
-is on record, up to a bound.
 """
 
 import secrets
-import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -17,21 +13,19 @@ import structlog
 from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
 from fleetwire.errors import ConflictError, InvalidValueError, NotFoundError, TooManyError
-from fleetwire.features.accounts.throttle import Throttle
 from fleetwire.features.audit.service import SqlAudit
 from fleetwire.features.devices.credentials import READ, WRITE, subject_of
 from fleetwire.features.devices.rules import check_device_id
 from fleetwire.features.paging import check_limit, decode_cursor, encode_cursor
 from fleetwire.features.provisioning import codes
 from fleetwire.features.provisioning.errors import NotLetInError, taken
+from fleetwire.features.provisioning.guesses import Guesses
 from fleetwire.features.provisioning.newcomers import CLAIM, Newcomer, Newcomers
 from fleetwire.features.provisioning.tables import claims
 from fleetwire.features.provisioning.way_in import LetIn, WayIn
 from fleetwire.kit import instants
 from fleetwire.kit.device import Device
 from fleetwire.kit.services import Caller, Credential, Page
-from fleetwire.net.gatekeeper import address_of
-from fleetwire.net.meter import TokenBucket
 from fleetwire.store.database import Database, Transaction
 
 log = structlog.get_logger("fleetwire.provisioning")
@@ -42,10 +36,6 @@ LONGEST_LIFE_US: Final = 365 * DAY_US  # labels lie on shelves
 OPEN_MOST: Final = 10_000  # of one organisation
 USES_MOST: Final = 10_000
 NONCE_BYTES: Final = 16
-# Wrong codes that an address may try before it waits: installers share one, and mistype.
-FREE_TRIES: Final = 20
-REFUSALS_PER_S: Final = 5.0  # that go on record; a guesser must not fill the disk
-REFUSALS_BURST: Final = 100.0
 
 
 class Claim(msgspec.Struct):
@@ -88,21 +78,17 @@ class Claims:
         newcomers: Newcomers,
         audit: SqlAudit,
         way_in: WayIn,
+        guesses: Guesses,
         secret: str,
-        *,
         clock: Callable[[], int] = instants.now,
-        throttle: Throttle | None = None,
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._db = db
         self._newcomers = newcomers
         self._audit = audit
         self._way_in = way_in
+        self._guesses = guesses
         self._secret = secret.encode()
         self._clock = clock
-        self._throttle = Throttle() if throttle is None else throttle
-        self._monotonic = monotonic
-        self._recorded = TokenBucket(REFUSALS_PER_S, REFUSALS_BURST)
 
     # --- people ---
 
@@ -233,14 +219,13 @@ class Claims:
         ConflictError if the device_id is taken.
         """
         code = codes.clean(text)
-        address = address_of(f"{remote}:0") or remote
-        self._throttle.enter("claim", address, FREE_TRIES)
+        self._guesses.enter(CLAIM, remote)
         code_hash = codes.hash_of(self._secret, code)
         claim = await self._db.read(lambda c: self._open(c, code_hash))
         if claim is None:
-            await self._refused(remote)
+            await self._guesses.wrong(CLAIM, remote)
             raise _not_good()
-        self._throttle.succeeded("claim", address)
+        self._guesses.right(CLAIM, remote)
         newcomer = _newcomer(claim, device_id)
         known = self._newcomers.find(claim.app, newcomer.device_id)
         if known is None:
@@ -283,13 +268,6 @@ class Claims:
             .values(uses=claims.c.uses + 1, last_used_at=now)
         )
         return tx.execute(used).rowcount == 1
-
-    async def _refused(self, remote: str) -> None:
-        if not self._recorded.take(self._monotonic()):
-            return
-        log.warning("claim code refused", remote=remote)
-        nobody = Caller("anonymous", 0, frozenset(), remote=remote)
-        await self._audit.record(nobody, "claim.refused", outcome="refused")
 
 
 def _newcomer(claim: Claim, device_id: str | None) -> Newcomer:

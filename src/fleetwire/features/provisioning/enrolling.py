@@ -24,7 +24,6 @@ from fleetwire.errors import (
     InvalidValueError,
     TooManyError,
 )
-from fleetwire.features.accounts.throttle import Throttle
 from fleetwire.features.audit.service import SqlAudit
 from fleetwire.features.devices.credentials import subject_of
 from fleetwire.features.devices.rules import check_attributes, check_device_id
@@ -39,6 +38,7 @@ from fleetwire.features.provisioning.fleet_keys import (
     note_used,
     subject_of as subject_of_key,
 )
+from fleetwire.features.provisioning.guesses import Guesses
 from fleetwire.features.provisioning.newcomers import FLEET_KEY, Newcomers, Token
 from fleetwire.features.provisioning.requests import (
     APPROVED,
@@ -52,7 +52,6 @@ from fleetwire.features.provisioning.way_in import LetIn, WayIn
 from fleetwire.kit import instants
 from fleetwire.kit.device import Device
 from fleetwire.kit.services import Caller, Credential
-from fleetwire.net.gatekeeper import address_of
 from fleetwire.store.database import Database, Transaction
 
 log = structlog.get_logger("fleetwire.provisioning")
@@ -61,7 +60,7 @@ POLL_AFTER_S: Final = 10
 PENDING_MOST: Final = 1_000  # of one key: a leaked one must not bury those who are waited for
 MAX_FACTS_BYTES: Final = 4096
 TOKEN_BYTES: Final = 32
-FREE_TRIES: Final = 20  # with wrong keys or tokens, of one address, before it waits
+POLL_TOKEN: Final = "poll_token"
 
 
 class Answer(msgspec.Struct):
@@ -84,15 +83,15 @@ class Enrolling:
         newcomers: Newcomers,
         audit: SqlAudit,
         way_in: WayIn,
+        guesses: Guesses,
         clock: Callable[[], int] = instants.now,
-        throttle: Throttle | None = None,
     ) -> None:
         self._db = db
         self._newcomers = newcomers
         self._audit = audit
         self._way_in = way_in
+        self._guesses = guesses
         self._clock = clock
-        self._throttle = Throttle() if throttle is None else throttle
 
     async def ask(
         self,
@@ -108,12 +107,12 @@ class Enrolling:
         """Ask to be let in. Raises NotLetInError, InvalidValueError, TooManyError, ConflictError;
         ForbiddenError once somebody refused it.
         """
-        address = address_of(f"{remote}:0") or remote
-        self._throttle.enter("fleet key", address, FREE_TRIES)
+        self._guesses.enter(FLEET_KEY, remote)
         key = await self._db.read(lambda c: find_by_text(c, key_text))
         if key is None or not key.is_usable(self._clock()):
+            await self._guesses.wrong(FLEET_KEY, remote)
             raise NotLetInError("The fleet key is unknown, expired or revoked.")
-        self._throttle.succeeded("fleet key", address)
+        self._guesses.right(FLEET_KEY, remote)
         if app is not None and app != key.app:
             raise InvalidValueError("The fleet key is for another app", field="app")
         check_device_id(device_id)
@@ -127,6 +126,7 @@ class Enrolling:
         }
         request = await self._db.write(lambda tx: self._note(tx, key, device_id, asked))
         if request.state == PENDING:
+            log.info("device asks to be let in", device=device_id, app=key.app, key=key.id)
             return Answer(PENDING, poll_token)
         return Answer(ENROLLED, poll_token, await self._give(request, remote, reached))
 
@@ -199,13 +199,13 @@ class Enrolling:
         Raises NotLetInError, ForbiddenError if it was refused, ConflictError if the device has
         connected already or was removed.
         """
-        address = address_of(f"{remote}:0") or remote
-        self._throttle.enter("poll token", address, FREE_TRIES)
+        self._guesses.enter(POLL_TOKEN, remote)
         poll_hash = hash_of(poll_token)
         request = await self._db.read(lambda c: repository.find_by_poll(c, poll_hash))
         if request is None:
+            await self._guesses.wrong(POLL_TOKEN, remote)
             raise _unknown_token()
-        self._throttle.succeeded("poll token", address)
+        self._guesses.right(POLL_TOKEN, remote)
         if request.is_over(self._clock()):
             raise _unknown_token()
         if request.state == REFUSED:

@@ -90,6 +90,7 @@ class Newcomers:
     def add(self, tx: Transaction, newcomer: Newcomer, way: str, by: Caller) -> Device:
         """Store a device that came in this way, and tell of it. Raises ConflictError."""
         at = self._clock()
+        attributes = {name: of for name, of in newcomer.attributes.items() if of is not None}
         try:
             record = repository.insert_device(
                 tx,
@@ -98,7 +99,7 @@ class Newcomers:
                 device_id=newcomer.device_id,
                 type=newcomer.type,
                 name=newcomer.name,
-                attributes=newcomer.attributes,
+                attributes=attributes,
                 status="inactive",
                 at=at,
                 tags=tuple(sorted(set(newcomer.tags))),
@@ -111,7 +112,7 @@ class Newcomers:
             newcomer.device_id,
             newcomer.organization_id,
             newcomer.type,
-            dict(newcomer.attributes),
+            attributes,
         )
         tx.after_commit(lambda: self._registry.add(device))  # first: the event names it
         body = {
