@@ -74,12 +74,12 @@ async def test_a_person_needs_the_permission_and_a_device_of_his_own() -> None:
             await intake.receive(Caller.system(999), BREWED, b"{}")
 
 
-@pytest.mark.parametrize("topic", ["coffee/m1/nowhere", "coffee/+/brewed", "", "a\0b"])
-async def test_a_topic_without_a_handler_is_the_callers_mistake(topic: str) -> None:
+async def test_a_topic_without_a_handler_is_the_callers_mistake() -> None:
     async with TestHub(coffee()) as hub:
-        with pytest.raises(InvalidValueError) as raised:
-            await intake_of(hub).receive(hub.caller, topic, b"{}")
-        assert raised.value.field == "topic"
+        for topic in ("coffee/m1/nowhere", "coffee/+/brewed", "", "a\0b"):
+            with pytest.raises(InvalidValueError) as raised:
+                await intake_of(hub).receive(hub.caller, topic, b"{}")
+            assert raised.value.field == "topic"
 
 
 async def test_a_device_that_was_removed_is_not_found() -> None:

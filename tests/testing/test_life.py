@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from fleetwire.errors import SettingsError
-from fleetwire.kit import App, Caller, Commands, Devices, LiveEvent, Mode
+from fleetwire.kit import App, Caller, Clock, Commands, Devices, LiveEvent, Mode
 from fleetwire.testing import TestHub
 from tests.testing.coffee import coffee
 
@@ -118,6 +118,31 @@ async def test_timers_run_when_their_time_has_come_and_not_before() -> None:
         assert calls == []
         await hub.advance(22)  # 31
         assert calls == ["often", "often", "seldom", "often"]
+
+
+async def test_the_clock_that_an_app_asks_for_is_the_one_that_is_moved() -> None:
+    app = coffee()
+    told: list[int] = []
+
+    @app.every(10)
+    async def tell(clock: Clock) -> None:
+        told.append(clock.now())
+
+    async with TestHub(app) as hub:
+        began = hub.service(Clock).now()
+        await hub.advance(25)
+        assert [at - began for at in told] == [10_000_000, 20_000_000]
+
+
+async def test_a_device_that_is_silent_too_long_is_told_when_the_clock_is_moved() -> None:
+    environment = {"FLEETWIRE_PRESENCE_EXPECTED": "coffee=60s"}
+    async with TestHub(coffee(), environment=environment) as hub:
+        machine = await hub.device("m1")
+        await machine.send("coffee/{device_id}/brewed", {"cups": 1})
+        await hub.advance(59)
+        assert "device.silent" not in [event.name for event in hub.events]
+        await hub.advance(2)
+        await hub.event("device.silent")
 
 
 async def test_a_timer_that_fails_goes_on_and_is_logged_once_until_it_succeeds() -> None:

@@ -101,11 +101,24 @@ async def test_in_development_this_machine_needs_no_credentials_where_a_route_sa
         assert (await hub.http(token="wrong").post("/brew")).status_code == 401
 
 
-@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"])
-async def test_who_comes_through_a_proxy_is_not_this_machine(header: str) -> None:
+async def test_who_comes_through_a_proxy_is_not_this_machine() -> None:
     async with TestHub(cafe()) as hub:
-        answer = await hub.http(token="").post("/brew", headers={header: "127.0.0.1"})
-    assert answer.status_code == 401
+        for header in ("X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"):
+            answer = await hub.http(token="").post("/brew", headers={header: "127.0.0.1"})
+            assert answer.status_code == 401, header
+
+
+async def test_a_page_of_somebody_else_is_not_this_machine() -> None:
+    async with TestHub(cafe()) as hub:
+        http = hub.http(token="")
+        for headers in (
+            {"Origin": "https://evil.example"},
+            {"Origin": "null"},
+            {"Host": "evil.example:3001"},  # a name that leads to 127.0.0.1 all of a sudden
+        ):
+            assert (await http.post("/brew", headers=headers)).status_code == 401, headers
+        for headers in ({"Origin": "http://localhost:5173"}, {"Host": "127.0.0.1:3001"}):
+            assert (await http.post("/brew", headers=headers)).status_code == 200, headers
 
 
 async def test_who_comes_from_elsewhere_is_not_this_machine() -> None:
@@ -194,6 +207,9 @@ async def test_every_error_is_said_in_the_apps_own_form() -> None:
         assert answer.status_code == status
         assert list(answer.json()) == ["error"]
         assert answer.headers["content-type"] == "application/json"
+    assert {"401", "429"} <= document["paths"]["/menu"]["get"]["responses"].keys()
+    assert {"401", "403"} <= document["paths"]["/brew"]["post"]["responses"].keys()
+    assert "security" not in document["paths"]["/menu"]["get"]
     responses = document["paths"]["/till"]["get"]["responses"]
     assert responses["401"]["content"] == {
         "application/json": {"schema": {"$ref": "#/components/schemas/Error"}}

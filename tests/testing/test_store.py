@@ -1,6 +1,7 @@
 """Store: an app's own rows, and effects beside them in one transaction."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -231,3 +232,25 @@ async def test_what_a_refused_handler_wanted_after_the_commit_is_forgotten(
     assert "refused" not in [name for name, _ in app.listeners_to]
     await machine.send("coffee/{device_id}/order", {"name": "mocha"})
     assert "mocha" in [name for name, _ in app.listeners_to]
+
+
+async def test_while_messages_wait_for_the_database_work_is_refused_at_once(
+    hub: TestHub, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise OperationalError("COMMIT", None, Exception("disk I/O error"))
+
+    machine = await hub.device("m1")
+    with monkeypatch.context() as patch:
+        patch.setattr(hub.house.database, "_before_commit", fail)
+        sending = asyncio.create_task(machine.send("coffee/{device_id}/brewed", {"cups": 1}))
+        async with asyncio.timeout(5):
+            while not hub.house.road.is_stalled:  # noqa: ASYNC110  # it tells nobody
+                await asyncio.sleep(0.01)
+        began = time.monotonic()
+        with pytest.raises(StoreUnavailableError):
+            await store.apply(lambda tx: put(tx, "latte"))
+        assert time.monotonic() - began < 1
+    assert (await sending).is_stored
+    await store.apply(lambda tx: put(tx, "latte"))
+    assert await names(store) == ["latte"]

@@ -12,6 +12,7 @@ from fleetwire.errors import (
 )
 from fleetwire.kit.app import App, ErrorForm, Listener, Payload, Raw, Subscription, Timer
 from fleetwire.kit.areas import Area, Areas
+from fleetwire.kit.clock import Clock
 from fleetwire.kit.device import Device
 from fleetwire.kit.effects import (
     Alarm,
@@ -30,6 +31,7 @@ from fleetwire.kit.http import (
     Gate,
     Visitor,
     Visits,
+    can_answer,
     is_at_workbench,
     open_to_all,
     reads,
@@ -92,6 +94,7 @@ __all__ = [
     "BigKey",
     "Bucket",
     "Caller",
+    "Clock",
     "CommandBatch",
     "CommandBatches",
     "CommandEvent",
@@ -159,6 +162,7 @@ __all__ = [
     "Value",
     "Visitor",
     "Visits",
+    "can_answer",
     "follow",
     "is_at_workbench",
     "new_metadata",

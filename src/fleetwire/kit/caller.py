@@ -47,6 +47,7 @@ class Caller(msgspec.Struct, frozen=True):
     remote: str = ""  # address the request came from
     app: str = ""  # of a device …
     device_id: str = ""  # … its own name, "" = the caller is none
+    login: str = ""  # of a person: the login that his access token belongs to
 
     @classmethod
     def system(cls, organization_id: int) -> "Caller":

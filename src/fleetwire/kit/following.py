@@ -16,7 +16,7 @@ behind it is bounded and catches up from the store, so others do not notice, not
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractContextManager, aclosing, nullcontext, suppress
 
 from fastapi import WebSocket, WebSocketDisconnect
@@ -31,6 +31,7 @@ RECHECK_S = 30.0  # a token may expire, an account be closed, while the socket s
 MAX_REASON_BYTES = 123  # RFC 6455 §5.5: a close frame holds 125, two of them are the code
 
 Say = Callable[[LiveEvent], str | None]
+Greeting = str | Callable[[], Awaitable[str | None]] | None
 
 
 def in_full(event: LiveEvent) -> str | None:
@@ -43,15 +44,17 @@ async def follow(
     events: AsyncGenerator[list[LiveEvent], None],
     *,
     say: Say = in_full,
-    greeting: str | None = None,
+    greeting: Greeting = None,
     is_signed_in: bool = False,
     most_per_address: int | None = None,
 ) -> None:
     """Accept the socket and push events until its client goes.
 
-    `say` returns the frame of an event, None = it is not for this socket; `greeting` is the first
-    frame. With `is_signed_in` the caller must stay who he is: his credential is looked at again
-    every RECHECK_S. `most_per_address` is how many sockets of an open route an address may have.
+    `say` returns the frame of an event, None = it is not for this socket. `greeting` is the
+    first frame, or makes it, such as how things stand: it is called when the socket listens
+    already, so no change falls between. With `is_signed_in` the caller must stay who he is: his
+    credential is looked at again every RECHECK_S. `most_per_address` is how many sockets of an open
+    route an address may have.
     A refusal closes with 4000 + the HTTP status and the reason, which a browser can read.
     """
     try:
@@ -59,8 +62,9 @@ async def follow(
             with _staying(websocket, most_per_address):
                 await anext(events)  # it listens now, before the client may believe so
                 await websocket.accept()
-                if greeting is not None:
-                    await websocket.send_text(greeting)
+                first = await greeting() if callable(greeting) else greeting
+                if first is not None:
+                    await websocket.send_text(first)
                 await _until_either_ends(websocket, events, say, is_signed_in=is_signed_in)
     except DomainError as error:
         await refuse(websocket, error)

@@ -11,9 +11,11 @@ Every route asks for credentials but those that say they are open:
 
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from ipaddress import ip_address
 from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
 
 from fastapi import Depends
 from fastapi.openapi.models import HTTPBearer
@@ -30,6 +32,7 @@ _PLACE = re.compile(r"\{(\w+)\}")
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Gate(ABC):
@@ -77,6 +80,17 @@ async def who_asks(
     return await gate.caller(connection)
 
 
+def can_answer(*statuses: int) -> Callable[[F], F]:
+    """Let the OpenAPI document say of routes with this dependency that they answer these, too."""
+
+    def mark(dependency: F) -> F:
+        dependency.answers = statuses  # type: ignore[attr-defined]  # read by the web layer
+        return dependency
+
+    return mark
+
+
+@can_answer(401)
 async def who_visits(connection: HTTPConnection) -> Caller:
     """Return the caller of an open route: who he shows that he is, or nobody we know.
 
@@ -87,6 +101,7 @@ async def who_visits(connection: HTTPConnection) -> Caller:
     return Caller.anonymous(remote_of(connection))
 
 
+@can_answer(401, 403)
 async def who_develops(connection: HTTPConnection) -> Caller:
     """Return the signed-in caller; in development, from this machine, the house for nobody.
 
@@ -110,6 +125,7 @@ def open_to_all(per_minute: int = 60) -> Any:
     Bursts of as many are let through. More is TooManyError (429) with Retry-After.
     """
 
+    @can_answer(429)
     async def enter(connection: HTTPConnection) -> None:
         visits: Visits = connection.app.state.visits
         visits.enter(remote_of(connection), route_of(connection), per_minute)
@@ -118,15 +134,30 @@ def open_to_all(per_minute: int = 60) -> Any:
 
 
 def is_at_workbench(connection: HTTPConnection) -> bool:
-    """Say whether the house is in development and the request comes from its own machine."""
+    """Say whether the house is in development and the request comes from its own machine.
+
+    A page of somebody else's, open in a browser on this machine, is not: its Origin, or the name it
+    has found this machine by, says so.
+    """
     mode: Mode | None = connection.app.state.services.get(Mode)
-    if mode is None or not mode.is_development:
-        return False
+    headers = connection.headers
+    return (
+        mode is not None
+        and mode.is_development
+        and _is_this_machine(remote_of(connection))
+        and _is_this_machine(urlsplit(f"//{headers.get('host', '')}").hostname)
+        and ("origin" not in headers or _is_this_machine(urlsplit(headers["origin"]).hostname))
+        and not any(name in headers for name in _FORWARDED)
+    )
+
+
+def _is_this_machine(name: str | None) -> bool:
+    if name == "localhost":
+        return True
     try:
-        is_local = ip_address(remote_of(connection)).is_loopback
+        return ip_address(name or "").is_loopback
     except ValueError:
         return False
-    return is_local and not any(name in connection.headers for name in _FORWARDED)
 
 
 def reads(action: str, subject: str = "") -> Any:

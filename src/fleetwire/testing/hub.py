@@ -47,8 +47,6 @@ class TestHub:
     ) -> None:
         self._apps = apps
         self._ends = AsyncExitStack()
-        if folder is None:
-            folder = Path(self._ends.enter_context(tempfile.TemporaryDirectory()))
         self._folder = folder
         self._environment = dict(environment or {})
         self._demo = demo
@@ -61,16 +59,26 @@ class TestHub:
         self._token = ""
 
     async def __aenter__(self) -> Self:
-        data_dir = self._folder / "data"
+        try:
+            await self._open()
+        except BaseException:
+            await self._ends.aclose()
+            raise
+        return self
+
+    async def _open(self) -> None:
+        folder = self._folder
+        if folder is None:
+            folder = Path(self._ends.enter_context(tempfile.TemporaryDirectory()))
+        data_dir = folder / "data"
         data_dir.mkdir(exist_ok=True)
         overrides: dict[str, object] = {"data_dir": data_dir, "bind": "127.0.0.1"}
         overrides |= {"demo": self._demo}
-        settings = load(overrides, self._environment, self._folder)
+        settings = load(overrides, self._environment, folder)
         self.house = House(settings, apps=self._apps, clock=self.clock)
         self._ends.push_async_callback(self.house.stop)
         self.stop_listening = self.house.bus.subscribe(self._hear)
         await self.house.start(is_listening=False)
-        return self
 
     async def __aexit__(
         self,
@@ -125,7 +133,7 @@ class TestHub:
             transport=httpx.ASGITransport(
                 self.house.listeners.application(name), client=("127.0.0.1", 1)
             ),
-            base_url="http://hub",
+            base_url="http://localhost",
             auth=_Bearer(self.token if token is None else lambda: _given(token)),
         )
         self._ends.push_async_callback(client.aclose)
@@ -155,6 +163,7 @@ class TestHub:
     async def _move_to(self, at: int) -> None:
         self.clock.at = at
         self.house.commands.check_deadlines()
+        self.house.presence.check()
         await self.house.commands.flush()
 
     async def settle(self) -> None:
