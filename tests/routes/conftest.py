@@ -14,6 +14,8 @@ from fleetwire.runtime.house import House
 from fleetwire.settings.loading import load
 from tests.routes.things import THEIRS, TableGate, Things
 
+APPS = ("medical", "tablets")
+
 
 class Served:
     """The house, its applications by listener, and a client for each of them."""
@@ -25,7 +27,7 @@ class Served:
             name: httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
             for name, app in self.apps.items()
         }
-        self.things = Things(house, self.http["platform"])
+        self.things = Things(house, self.http["platform"], self.http["tablets"])
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -51,5 +53,6 @@ def _settings(folder: Path) -> dict[str, object]:
     data_dir = folder / "data"
     data_dir.mkdir()
     ports: dict[str, object] = {"http_port": 0, "mqtt_port": 0, "mqtt_ws_port": 0}
-    ports |= {"apps": ("medical",), "app_ports": {"medical": 0}}
-    return ports | {"data_dir": data_dir, "bind": "127.0.0.1"}
+    ports |= {"apps": APPS, "app_ports": dict.fromkeys(APPS, 0)}
+    # In development a channel may serve who comes from this machine without credentials.
+    return ports | {"data_dir": data_dir, "bind": "127.0.0.1", "mode": "production"}

@@ -4,7 +4,7 @@ A line's path names things in braces, which `tests.routes.things` makes in the f
 `{device}` is the id of a new device, and so on. `{name}` is a name that nothing has yet.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 OPEN = "open"  # needs no credentials
@@ -254,8 +254,60 @@ MEDICAL = [
     Line("GET", "/messages/{name}", "message.read"),
 ]
 
-LISTENERS = {"platform": PLATFORM, "medical": MEDICAL}
-PREFIXES = {"platform": ("",), "medical": ("", "/mqtt")}
+_TABLET = "/api/device/{tablet}"
+_CHECKOUT = "/api/checkouts/{checkout}"
+_LENDING = {
+    "company": "Acme",
+    "borrowerId": "17",
+    "deviceIds": ["{tablet}"],
+    "startTime": "2026-02-01T08:00:00Z",
+    "endTime": "2026-02-03T17:00:00Z",
+}
+_MENDING = {"deviceIds": ["{tablet}"], "maintenanceStatus": "DAMAGED"}
+_USER = {"username": "{name}", "password": PASSWORD, "role": "STAFF"}
+
+TABLETS = [
+    # What is wrong with a request is 400 there.
+    *(replace(line, answer=400) if line.answer == 422 else line for line in LOGIN),
+    Line("GET", "/health", OPEN),
+    Line("POST", "/api/auth/login", OPEN, 401, json={"username": "x", "password": PASSWORD}),
+    Line("GET", "/api/auth/verify", SIGNED_IN),
+    Line("GET", "/api/auth/me", SIGNED_IN),
+    *(Line("GET", f"/api/device{end}", "device.read") for end in ("", "/")),
+    *(
+        Line("POST", f"/api/device{end}", "device.write", json={"deviceCode": "{name}"})
+        for end in ("", "/")
+    ),
+    Line("PATCH", "/api/device/maintenance-status", "command.send", json=_MENDING),
+    Line("GET", _TABLET, "device.read", names=True),
+    Line("PUT", _TABLET, "device.write", json={"name": "x"}, names=True),
+    Line("DELETE", _TABLET, "device.write", names=True),
+    Line("GET", _TABLET + "/history", "device.read", names=True),
+    Line("GET", _TABLET + "/location-history", "device.read", names=True),
+    Line("GET", _TABLET + "/route", "device.read", names=True),
+    Line("POST", _TABLET + "/command", "command.send", json={"action": "WIFI_ON"}, names=True),
+    *(Line("GET", f"/api/checkouts{end}", "device.read") for end in ("", "/")),
+    *(Line("POST", f"/api/checkouts{end}", "command.send", json=_LENDING) for end in ("", "/")),
+    Line("GET", _CHECKOUT, "device.read", names=True),
+    Line("POST", _CHECKOUT + "/return", "command.send", 400, json={"itemIds": [0]}, names=True),
+    Line("POST", _CHECKOUT + "/cancel", "command.send", json={}, names=True),
+    *(Line("GET", f"/api/user{end}", "account.manage") for end in ("", "/")),
+    *(Line("POST", f"/api/user{end}", "account.manage", json=_USER) for end in ("", "/")),
+    Line("GET", "/api/user/audit-logs", "audit.read"),
+    Line("GET", "/api/user/{user}", "account.manage", names=True),
+    Line("PUT", "/api/user/{user}", "account.manage", json={"fullName": "x"}, names=True),
+    Line("DELETE", "/api/user/{user}", "account.manage", names=True),
+    Line(
+        "POST",
+        "/api/user/{user}/change-password",
+        "account.manage",
+        json={"newPassword": PASSWORD},
+        names=True,
+    ),
+]
+
+LISTENERS = {"platform": PLATFORM, "medical": MEDICAL, "tablets": TABLETS}
+PREFIXES = {"platform": ("",), "medical": ("", "/mqtt"), "tablets": ("",)}
 
 DOCUMENTATION = (
     "/openapi.json",
@@ -298,4 +350,5 @@ CHANNELS = [
         Channel("medical", prefix + "/ws/mqtt", "medical", ("telemetry.read",))
         for prefix in PREFIXES["medical"]
     ),
+    Channel("tablets", "/ws", "tablets", ("telemetry.read",)),
 ]

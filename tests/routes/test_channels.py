@@ -23,9 +23,13 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 every_channel = pytest.mark.parametrize(
     "channel", [pytest.param(each, id=each.id) for each in CHANNELS]
 )
-# The medical app's own takes a device, or nothing.
+# An app's own takes a device, or nothing.
+OWN = ("medical", "tablets")
+every_one_with_devices = pytest.mark.parametrize(
+    "channel", [pytest.param(each, id=each.id) for each in CHANNELS if each.speaks != "tablets"]
+)
 every_one_with_groups = pytest.mark.parametrize(
-    "channel", [pytest.param(each, id=each.id) for each in CHANNELS if each.speaks != "medical"]
+    "channel", [pytest.param(each, id=each.id) for each in CHANNELS if each.speaks not in OWN]
 )
 
 Open = Callable[[str, str, dict[str, Any]], AbstractAsyncContextManager[None]]
@@ -44,7 +48,7 @@ def shared(speaks: str, path: str) -> Open:
 
 
 def medical(speaks: str, path: str) -> Open:
-    """Return how the medical app's own channel is followed."""
+    """Return how an app's own channel is followed."""
 
     @asynccontextmanager
     async def open(url: str, token: str, wish: dict[str, Any]) -> AsyncIterator[None]:
@@ -62,7 +66,8 @@ def medical(speaks: str, path: str) -> Open:
     return open
 
 
-TALKS = {"sse": shared, "websocket": shared, "socket.io": shared, "medical": medical}
+TALKS = {"sse": shared, "websocket": shared, "socket.io": shared}
+TALKS |= dict.fromkeys(OWN, medical)
 
 
 async def status_of(
@@ -88,7 +93,7 @@ async def test_without_any_of_its_permissions_it_is_403(served: Served, channel:
     assert await status_of(served, channel, OURS, without=" ".join(channel.needs)) == 403
 
 
-@every_channel
+@every_one_with_devices
 async def test_for_a_device_of_another_organisation_it_is_404(
     served: Served, channel: Channel
 ) -> None:
@@ -100,7 +105,9 @@ async def test_for_a_device_of_another_organisation_it_is_404(
 async def test_with_its_permissions_it_serves(served: Served, channel: Channel) -> None:
     topic, device = await served.things.fill("{topic}", "{device}")
     assert topic
-    wish = {} if channel.speaks == "medical" else {"devices": [device]}
+    # It is a medical device, which only the platform and its own app know.
+    is_known = channel.listener in ("platform", "medical") and channel.speaks not in OWN
+    wish = {"devices": [device]} if is_known else {}
     assert await status_of(served, channel, OURS, **wish) == 200
 
 

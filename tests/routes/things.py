@@ -51,9 +51,10 @@ def bearer(organization: int, without: str = "") -> dict[str, str]:
 class Things:
     """Makes what is named, by the routes themselves where there is one."""
 
-    def __init__(self, house: House, http: httpx.AsyncClient) -> None:
+    def __init__(self, house: House, http: httpx.AsyncClient, tablets: httpx.AsyncClient) -> None:
         self._house = house
         self._http = http
+        self._tablets = tablets
         self._numbers = itertools.count(1)
         self._clients: list[MQTTClient] = []
 
@@ -97,6 +98,29 @@ class Things:
             "type": "ecg_monitor",
         }
         return str((await self._post("/api/v1/devices", registration))["device"]["device_id"])
+
+    async def _tablet(self, made: dict[str, str]) -> int:
+        made_one = await self._post_to_tablets("/api/device", {"deviceCode": self._ours()})
+        return int(made_one["id"])
+
+    async def _checkout(self, made: dict[str, str]) -> int:
+        lending = {
+            "company": self._ours(),
+            "borrowerId": "17",
+            "deviceIds": [await self._tablet(made)],
+            "startTime": 0,
+            "endTime": 1,
+        }
+        return int((await self._post_to_tablets("/api/checkouts", lending))["id"])
+
+    async def _user(self, made: dict[str, str]) -> int:
+        user = {"username": self._ours(), "password": secrets.token_hex(16)}
+        return int((await self._post_to_tablets("/api/user", user))["id"])
+
+    async def _post_to_tablets(self, path: str, body: Any) -> Any:
+        answer = await self._tablets.post(path, json=body, headers=bearer(OURS))
+        assert answer.status_code == 200, answer.text
+        return answer.json()["data"]
 
     async def _group(self, made: dict[str, str]) -> str:
         group = {"name": self._ours(), "query": "tag:cold"}

@@ -48,7 +48,7 @@ def create_application(
     for index, prefix in enumerate(prefixes):
         for router in routers:
             app.include_router(router, prefix=prefix, include_in_schema=index == 0)
-    document = tell_whole(app, None if error_form is None else error_form.schema)
+    document = tell_whole(app, error_form)
     answers = ErrorAnswers(error_form)
     if idempotency is not None:
         creates = Creating(document, prefixes)

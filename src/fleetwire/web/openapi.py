@@ -5,11 +5,16 @@ values and the database add is the same for all, and is told here, where it is k
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.routing import compile_path
+
+from fleetwire.errors import InvalidValueError
+from fleetwire.kit.app import ErrorForm
 
 METHODS = ("get", "put", "post", "delete", "patch")
 CREATED = ("201", "202")
@@ -69,22 +74,21 @@ _REFUSALS = {
     "409": "It contradicts what is stored",
     "413": "The body is too long",
     "422": "A value is missing or wrong; `field` names it",
+    "429": "Too often; Retry-After says how many seconds to wait",
     "503": "The database does not take work just now",
 }
 
 
-def tell_whole(
-    app: FastAPI, error_schema: dict[str, Any] | None = None
-) -> Callable[[], dict[str, Any]]:
+def tell_whole(app: FastAPI, error_form: ErrorForm | None = None) -> Callable[[], dict[str, Any]]:
     """Let the app's document say everything; return what gives it (made once, when first asked).
 
-    `error_schema` is the form of errors if it is not a problem, but the app's own.
+    `error_form` is that of errors if they are no problems, but said in the app's own way.
     """
     plain = app.openapi
 
     def whole() -> dict[str, Any]:
         if app.openapi_schema is None:
-            _complete(plain(), error_schema)
+            _complete(plain(), error_form, _answers_of_dependencies(app))
         assert app.openapi_schema is not None
         return app.openapi_schema
 
@@ -112,20 +116,46 @@ class Creating:
         return any(pattern.match(path) for pattern in self._patterns)
 
 
-def _complete(document: dict[str, Any], error_schema: dict[str, Any] | None) -> None:
+def _answers_of_dependencies(app: FastAPI) -> dict[tuple[str, str], set[str]]:
+    """Return by path and method what `kit.http.can_answer` says of the routes' dependencies."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for context in iter_route_contexts(app.routes):
+        route = context.original_route
+        if isinstance(route, APIRoute) and context.path_format is not None:
+            statuses = set(_answers(route.dependant))
+            for method in context.methods or ():
+                found[(context.path_format, method.lower())] = statuses
+    return found
+
+
+def _answers(dependant: Dependant) -> Iterator[str]:
+    for status in getattr(dependant.call, "answers", ()):
+        yield str(status)
+    for each in dependant.dependencies:
+        yield from _answers(each)
+
+
+def _complete(
+    document: dict[str, Any],
+    error_form: ErrorForm | None,
+    answers: Mapping[tuple[str, str], set[str]],
+) -> None:
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    if error_schema is None:
+    wrong_value = "422"
+    if error_form is None:
         schemas["Problem"] = _PROBLEM_SCHEMA
         content = {PROBLEM: {"schema": _PROBLEM_REFERENCE}}
     else:
-        schemas["Error"] = error_schema
+        schemas["Error"] = error_form.schema
+        # Some say 400 of whatever is wrong with a request.
+        wrong_value = str(error_form.of(InvalidValueError("wrong"))[0])
         content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)  # FastAPI's form of errors, which nobody is sent
     for path, method, operation in _operations(document):
         responses = operation["responses"]
         responses.pop("422", None)
-        statuses = set()
+        statuses = set(answers.get((path, method), ()))
         if "security" in operation:
             statuses |= {"401", "403", "503"}
         if "{" in path:
@@ -138,7 +168,8 @@ def _complete(document: dict[str, Any], error_schema: dict[str, Any] | None) -> 
             operation.setdefault("parameters", []).append(_KEY_PARAMETER)
             statuses |= {"409", "422"}
         for status in sorted(statuses):
-            responses.setdefault(status, {"description": _REFUSALS[status]})
+            said_as = wrong_value if status == "422" else status
+            responses.setdefault(said_as, {"description": _REFUSALS[status]})
         for status, response in responses.items():
             if status.isdigit() and int(status) >= 400:
                 response["content"] = content

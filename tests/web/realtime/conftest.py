@@ -28,8 +28,9 @@ from fleetwire.kit import (
 from fleetwire.store.database import Database, Transaction
 from fleetwire.store.metadata import metadata
 from fleetwire.web.realtime.access import Access
+from fleetwire.web.realtime.channel import Channel
 from fleetwire.web.realtime.chunk import Part
-from fleetwire.web.realtime.connection import Channel, Connection
+from fleetwire.web.realtime.connection import Connection
 from fleetwire.web.realtime.hub import Bounds, RealtimeHub
 from fleetwire.web.realtime.interest import wish_of
 from fleetwire.web.realtime.stream import LiveStream

@@ -126,7 +126,8 @@ async def _sse(url: str, token: str, wish: dict[str, Any]) -> AsyncIterator[Foll
     ):
         if answer.status_code != 200:
             await answer.aread()
-            raise Refused(answer.status_code, answer.json()["detail"])
+            said = answer.json()  # a problem, or as an app says its errors
+            raise Refused(answer.status_code, said.get("detail") or said["error"])
         yield _Sse(answer.aiter_lines())
 
 

@@ -92,6 +92,22 @@ async def test_a_name_is_taken_while_its_group_is_looked_up(desk: Desk) -> None:
     await first
 
 
+async def test_what_is_ended_while_its_group_is_looked_up_does_not_begin(desk: Desk) -> None:
+    device, client = desk.device(2), Client()
+    connection = await desk.connect(client)
+    wish = {"groups": ["even"], "snapshot": False}
+    first = asyncio.create_task(connection.subscribe("one", wish_of(wish)))
+    await asyncio.sleep(0)
+    await connection.unsubscribe("one")
+    second = asyncio.create_task(connection.subscribe("one", wish_of(wish)))
+    await asyncio.gather(first, second)
+    await client.until("live")
+    last = await desk.say(device)
+    await client.until_cursor(last)
+    assert client.cursors == [last]
+    assert len(client.named("subscribed")) == 1
+
+
 async def test_a_connection_that_ends_while_a_group_is_looked_up_keeps_nothing(
     desk: Desk,
 ) -> None:

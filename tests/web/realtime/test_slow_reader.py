@@ -64,9 +64,10 @@ async def test_who_stops_reading_for_three_seconds_is_told_what_he_missed_and_st
         for follower in (slow, one, two):
             await follower.until("live")
         others = asyncio.gather(read_all(one), read_all(two))
-        took = await run_load(house, login, EVENTS, PER_S, pad_chars=PAD_CHARS)
+        count, took = await run_load(house, login, EVENTS, PER_S, pad_chars=PAD_CHARS)
         async with asyncio.timeout(SOON_S):  # the slow one still reads nothing
             heard = await others
+        assert count == EVENTS
         assert took < EVENTS / PER_S + SOON_S
         for values, _, missed in heard:
             assert values == list(range(EVENTS))

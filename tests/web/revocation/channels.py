@@ -107,19 +107,26 @@ class _Mqtt(Live):
 
 
 @asynccontextmanager
-async def _mqtt(house: House, access: Access, sender: Sender) -> AsyncIterator[Live]:
+async def connected(house: House, access: Access) -> AsyncIterator[MQTTClient]:
+    """Connect over MQTT. Raises Refused."""
     username, password = access.login
     client = MQTTClient("" if access.token else username, username=username, password=password)
     try:
         await client.connect("127.0.0.1", house.mqtt_port)
-        topic = sender.topic if access.token else f"devices/{username}/commands"
-        await client.subscribe(Subscription(topic, 1))
     except ClientError as error:
         raise Refused(401, str(error)) from None
     try:
-        yield _Mqtt(client)
+        yield client
     finally:
         await client.disconnect()
+
+
+@asynccontextmanager
+async def _mqtt(house: House, access: Access, sender: Sender) -> AsyncIterator[Live]:
+    async with connected(house, access) as client:
+        topic = sender.topic if access.token else f"devices/{access.login.username}/commands"
+        await client.subscribe(Subscription(topic, 1))
+        yield _Mqtt(client)
 
 
 # --- the three live channels, of the platform and of an app ---

@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from fleetwire.net.client import MessageRefusedError
+from fleetwire.net.dialing import ClientError
 from tests.house import House
 from tests.web.realtime.talk import CHANNELS as LIVE, Refused
 from tests.web.revocation import accesses
 from tests.web.revocation.accesses import Access
-from tests.web.revocation.channels import CHANNELS, Sender, opened
+from tests.web.revocation.channels import CHANNELS, Sender, connected, opened
 
 pytestmark = pytest.mark.slow
 
@@ -95,3 +97,20 @@ async def test_another_login_of_the_same_person_goes_on(
             assert await goes.until_ended() == 401
             await asyncio.to_thread(sender.measure)
             await stays.hear()
+
+
+async def test_who_is_an_operator_no_more_sends_no_more_over_mqtt(
+    shared_house: House, sender: Sender
+) -> None:
+    access = await asyncio.to_thread(accesses.lowered_role, shared_house)
+    topic = f"devices/{sender.device_id}/commands"
+    async with connected(shared_house, access) as client:
+        await client.publish(topic, b"{}", 1)
+        messages = client.messages()
+        await asyncio.to_thread(access.revoke)
+        with pytest.raises(ClientError):
+            async with asyncio.timeout(SOON_S):
+                await anext(messages)
+    async with connected(shared_house, access) as client:
+        with pytest.raises(MessageRefusedError):
+            await client.publish(topic, b"{}", 1)

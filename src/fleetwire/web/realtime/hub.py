@@ -11,7 +11,8 @@ from fleetwire.features.devices.membership import Memberships
 from fleetwire.kit.app import App
 from fleetwire.kit.services import Audit, Devices, Telemetry
 from fleetwire.web.realtime.access import Access
-from fleetwire.web.realtime.connection import Channel, Connection, UnavailableError
+from fleetwire.web.realtime.channel import Channel, UnavailableError
+from fleetwire.web.realtime.connection import Connection
 from fleetwire.web.realtime.snapshot import Snapshots
 from fleetwire.web.realtime.stream import LiveStream
 

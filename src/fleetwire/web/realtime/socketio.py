@@ -24,8 +24,9 @@ from fleetwire.errors import (
 )
 from fleetwire.kit.http import Gate
 from fleetwire.web.realtime.access import Access, is_origin_allowed
+from fleetwire.web.realtime.channel import Channel
 from fleetwire.web.realtime.chunk import Part
-from fleetwire.web.realtime.connection import Channel, Connection
+from fleetwire.web.realtime.connection import Connection
 from fleetwire.web.realtime.hub import RealtimeHub
 from fleetwire.web.realtime.messages import (
     MAX_MESSAGE_CHARS,

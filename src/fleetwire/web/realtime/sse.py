@@ -15,8 +15,8 @@ from starlette.types import Receive, Scope, Send
 from fleetwire.errors import InvalidValueError
 from fleetwire.kit.http import Gate
 from fleetwire.web.realtime.access import Access, check_origin
+from fleetwire.web.realtime.channel import Channel
 from fleetwire.web.realtime.chunk import Part
-from fleetwire.web.realtime.connection import Channel
 from fleetwire.web.realtime.hub import RealtimeHub
 from fleetwire.web.realtime.interest import Wish, wish_of
 from fleetwire.web.realtime.messages import refusal

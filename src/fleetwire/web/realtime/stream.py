@@ -6,6 +6,7 @@ from contextlib import aclosing
 from fleetwire.errors import UnauthenticatedError
 from fleetwire.ingest.events import EventBus, encoded
 from fleetwire.kit.app import App
+from fleetwire.kit.caller import SYSTEM
 from fleetwire.kit.device import Device
 from fleetwire.kit.services import Caller, LiveEvent, Realtime
 from fleetwire.store.database import Database
@@ -52,7 +53,7 @@ class LiveStream(Realtime):
     def recheck(self, concerns: Callable[[Caller], bool]) -> None:
         """End the streams of these callers: they must show again who they are."""
         for reader, caller in self._open.items():
-            if concerns(caller):
+            if caller.actor != SYSTEM and concerns(caller):  # the house's rights do not change
                 reader.end(UnauthenticatedError("Your access has changed. Connect again."))
 
     async def _follow(

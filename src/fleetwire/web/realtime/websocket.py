@@ -10,8 +10,9 @@ from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from fleetwire.errors import DomainError, InvalidValueError, UnauthenticatedError
 from fleetwire.kit.http import Gate
 from fleetwire.web.realtime.access import Access, check_origin, is_shown
+from fleetwire.web.realtime.channel import Channel
 from fleetwire.web.realtime.chunk import Part, part
-from fleetwire.web.realtime.connection import Channel, Connection
+from fleetwire.web.realtime.connection import Connection
 from fleetwire.web.realtime.hub import RealtimeHub
 from fleetwire.web.realtime.messages import (
     framed,
