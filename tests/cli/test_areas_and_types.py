@@ -112,3 +112,12 @@ def test_devices_are_written_to_a_file_and_no_file_is_written_over(
     assert json.loads(out)["type"] == "export me"
     assert run("devices", "export", "fleet.xls").status == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fleet.csv", "fleet.json"]
+
+
+def test_devices_are_listed_that_a_query_means(at_house: House, run: Run) -> None:
+    at_house.register_device("li-1", "list me")
+    good(run, "areas", "create", "List/Here")
+    good(run, "areas", "assign", "List/Here", "li-1")
+    assert "List/Here" in good(run, "devices", "list", "-q", "area:List")
+    listed = json.loads(good(run, "devices", "list", "-q", 'type:"list me"', "--json"))
+    assert [(each["device_id"], each["area"]) for each in listed] == [("li-1", "List/Here")]

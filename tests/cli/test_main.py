@@ -12,6 +12,7 @@ COMMANDS = (
     *("serve", "doctor", "publish", "subscribe", "simulate"),
     *("login", "devices", "migrate", "version"),
     *("clients", "retained", "trace", "follow"),
+    *("jobs", "quarantine", "audit"),
 )
 
 
@@ -35,6 +36,26 @@ def test_help_loads_nothing_heavy() -> None:
     ended = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True
     )
+    assert ended.stdout.strip() == "nothing"
+
+
+def test_asking_a_server_does_not_load_what_makes_one(free_port: int) -> None:
+    heavy = "{'sqlalchemy', 'fastapi', 'uvicorn', 'alembic'}"
+    program = (
+        "import sys\n"
+        "from fleetwire.cli.main import main\n"
+        "try: main()\n"
+        f"except SystemExit: print({heavy} & set(sys.modules) or 'nothing')"
+    )
+    words = ["jobs", "--url", f"http://127.0.0.1:{free_port}"]
+    ended = subprocess.run(
+        [sys.executable, "-c", program, *words],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert "Nothing listens" in ended.stderr
     assert ended.stdout.strip() == "nothing"
 
 

@@ -24,7 +24,7 @@ def at_house(shared_house: House, monkeypatch: pytest.MonkeyPatch) -> House:
 @pytest.fixture
 def name() -> str:
     """A device_id that nobody has."""
-    return f"cli-{next(_numbers)}"
+    return f"gi-{next(_numbers)}"
 
 
 async def connects(house: House, username: str, password: str) -> None:
@@ -81,12 +81,13 @@ async def test_a_device_asks_and_is_approved(at_house: House, run: Run, name: st
         assert (asked.status_code, asked.headers["retry-after"]) == (202, "10")
         listed = run("enrolments", "list", "--state", "pending")
         assert name in listed.out
-        assert "serial=A-1" in listed.out
+        assert "pending" in listed.out
         (request,) = [
             each
             for each in json.loads(run("enrolments", "--json").out)
             if each["device_id"] == name
         ]
+        assert request["facts"] == {"serial": "A-1"}
         assert run("enrolments", "approve", request["id"], "--name", "Bed 4").status == 0
         token = asked.json()["poll_token"]
         given = await device.post("/poll", json={"poll_token": token})

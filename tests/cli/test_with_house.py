@@ -26,6 +26,7 @@ def at_house(shared_house: House, monkeypatch: pytest.MonkeyPatch) -> House:
     monkeypatch.setenv("FLEETWIRE_MQTT_WS_PORT", str(shared_house.mqtt_ws_port))
     ports = ",".join(f"{app}={port}" for app, port in shared_house.app_ports.items())
     monkeypatch.setenv("FLEETWIRE_APP_PORTS", ports)
+    monkeypatch.setenv("FLEETWIRE_APPS", ",".join(shared_house.app_ports))
     return shared_house
 
 

@@ -1,9 +1,12 @@
 """docs/walkthrough.md does what it says, from an empty data folder, against a real server."""
 
+import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,22 +44,43 @@ def run(house: House, folder: Path, text: str = TEXT) -> list[tuple[int, str]]:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "HOME": str(folder),
         "PASSWORD": house.administrator.password,
+        "FLEETWIRE_APPS": ",".join(house.app_ports),
         "FLEETWIRE_DATA_DIR": str(house.data_dir),
         "FLEETWIRE_HTTP_PORT": str(house.http_port),
         "FLEETWIRE_MQTT_PORT": str(house.mqtt_port),
         "FLEETWIRE_MQTT_WS_PORT": str(house.mqtt_ws_port),
     }
-    done = subprocess.run(
-        ["bash", "-c", script],
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=TIMEOUT_S,
-    )
-    outputs = re.split(rf"\n{MARK} (\d+)\n", done.stdout)
+    said = folder / "said.log"  # a file: what a background job holds open must not keep us waiting
+    with said.open("w") as out:
+        shell = subprocess.Popen(
+            ["bash", "-c", script],
+            cwd=folder,
+            env=environment,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            shell.wait(TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"not done after {TIMEOUT_S} s; it said\n{said.read_text()[-2000:]}")
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(shell.pid, signal.SIGKILL)  # and what it has left behind
+            shell.wait()
+    outputs = re.split(rf"\n{MARK} (\d+)\n", said.read_text())
     return [(int(outputs[at + 1]), outputs[at]) for at in range(0, len(outputs) - 1, 2)]
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    """The house as the document starts it."""
+    house = House(tmp_path, environment={"FLEETWIRE_UNKNOWN_DEVICES": "quarantine"})
+    try:
+        house.start()
+        yield house
+    finally:
+        house.close()
 
 
 @pytest.mark.slow

@@ -60,6 +60,18 @@ def test_commands_are_counted_by_state(house: House) -> None:
     assert metric(house, 'fleetwire_commands_changes_total{state="cancelled"}') == 1
 
 
+def test_requests_are_counted_by_listener_and_status(house: House) -> None:
+    refused = 'fleetwire_http_requests_total{listener="platform",status="401"}'
+    assert httpx.get(f"{house.url}/api/v1/devices").status_code == 401
+    before = metric(house, refused)
+    for _ in range(3):
+        assert httpx.get(f"{house.url}/api/v1/devices").status_code == 401
+    assert metric(house, refused) == before + 3
+    assert httpx.get(f"{house.medical_url}/health").status_code == 200
+    assert metric(house, 'fleetwire_http_requests_total{listener="medical",status="200"}') >= 1
+    assert 0 < metric(house, 'fleetwire_http_request_seconds_total{listener="medical"}') < 60
+
+
 def test_who_follows_events_is_counted(house: House) -> None:
     assert metric(house, "fleetwire_realtime_connections") == 0
     headers = {"Authorization": f"Bearer {house.login()}"}

@@ -1,7 +1,9 @@
 """Spans over the whole road: requests, their work for the database, batches, commands."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import format_span_id, format_trace_id
+from structlog.testing import capture_logs
 
 from fleetwire.errors import SettingsError, StoreUnavailableError
 from fleetwire.net.client import MQTTClient
@@ -18,6 +21,7 @@ from fleetwire.protocol import constants as c
 from fleetwire.protocol.packets import Subscription
 from fleetwire.runtime.house import House
 from fleetwire.runtime.observers import Tracing, tracing_of
+from fleetwire.runtime.tracing.exporter import Exporter
 from fleetwire.runtime.tracing.house import HouseTracing
 from fleetwire.settings.loading import load
 from tests.fakes import delivery_of
@@ -243,6 +247,52 @@ def test_an_endpoint_turns_it_on(tmp_path: Path) -> None:
     tracing = tracing_of(settings)
     assert isinstance(tracing, HouseTracing)
     tracing.close()
+
+
+class Collector(BaseHTTPRequestHandler):
+    """Takes what it is sent while its server says so."""
+
+    def do_POST(self) -> None:  # the name that the base class looks for
+        assert isinstance(self.server, Taking)
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.server.is_taking:
+            self.server.taken.append((self.path, self.headers["x-team"], body))
+        self.send_response(200 if self.server.is_taking else 400)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+class Taking(ThreadingHTTPServer):
+    is_taking = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Collector)
+        self.taken: list[tuple[str, str, bytes]] = []
+
+
+def test_a_collector_gets_the_spans_and_its_absence_is_said_once() -> None:
+    with Taking() as server, capture_logs() as lines:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}/v1/traces"
+        provider = TracerProvider(shutdown_on_exit=False)
+        provider.add_span_processor(SimpleSpanProcessor(Exporter(url, {"x-team": "one"})))
+        tracer = provider.get_tracer("test")
+        for is_taking in (True, False, False, True):
+            server.is_taking = is_taking
+            tracer.start_span("a-span").end()
+        provider.shutdown()
+        server.shutdown()
+        thread.join()
+    assert [(path, team) for path, team, _ in server.taken] == [("/v1/traces", "one")] * 2
+    assert b"a-span" in server.taken[0][2]
+    assert [(line["log_level"], line["event"].split(":")[0]) for line in lines] == [
+        ("warning", "spans are lost"),
+        ("info", "spans are taken again"),
+    ]
 
 
 @pytest.mark.parametrize("headers", ["x", "=y", "a b=c", "a=\x01"])

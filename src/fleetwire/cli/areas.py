@@ -1,6 +1,7 @@
 """`fleetwire areas`: where devices stand."""
 
 import json
+from collections import Counter
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -51,9 +52,13 @@ def show_tree(
         note("There is no area yet." if path is None else f"There is no area {path!r}.")
         return
     top = len(_names(found[0])) if path is not None else 1
+    counts: Counter[str] = Counter()
     for area in found:
         names = _names(area)
-        count = sum(each["device_count"] for each in found if _names(each)[: len(names)] == names)
+        for depth in range(1, len(names) + 1):
+            counts["/".join(names[:depth])] += area["device_count"]
+    for area in found:
+        names, count = _names(area), counts[area["path"]]
         devices = f"{count} device{'' if count == 1 else 's'}"
         indent = "  " * (len(names) - top)
         say(f"{indent}{printable(area['name'].encode())}  ({devices})")

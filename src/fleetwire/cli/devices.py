@@ -1,24 +1,26 @@
 """`fleetwire devices`: the registry of a running server."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote
 
 from fleetwire.cli.console import note, say
 from fleetwire.cli.rest import RestClient
 from fleetwire.errors import FleetwireError
 
-PAGE = 500
 
-
-def show(client: RestClient) -> None:
-    """Write a table of every device. Raises RestError."""
+def show(client: RestClient, query: str | None, *, as_json: bool) -> None:
+    """Write a table of the devices that are meant, None = all. Raises RestError."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("app", "device", "type", "there", "status", "last message", box=None)
-    for device in _every_device(client):
+    found = client.every("/api/v1/devices", **({} if query is None else {"query": query}))
+    if as_json:
+        say(json.dumps(list(found)))
+        return
+    table = Table("app", "device", "type", "there", "status", "last message", "area", box=None)
+    for device in found:
         table.add_row(
             device["app"],
             escape(device["device_id"]),
@@ -26,6 +28,7 @@ def show(client: RestClient) -> None:
             "yes" if device["presence"]["connected"] else "no",
             escape(device["status"]),
             device["presence"]["last_seen"] or "never",
+            escape(device["area"] or ""),
         )
     Console().print(table)
 
@@ -55,15 +58,3 @@ def credential_in(answer: dict[str, Any]) -> tuple[str, str]:
     """Return (user name, password) from an answer that gives a credential out."""
     given = answer.get("mqtt") or answer.get("credential") or answer
     return str(given["username"]), str(given["password"])
-
-
-def _every_device(client: RestClient) -> list[dict[str, Any]]:
-    devices: list[dict[str, Any]] = []
-    cursor = None
-    while True:
-        path = f"/api/v1/devices?limit={PAGE}"
-        page = client.get(path if cursor is None else f"{path}&cursor={quote(cursor)}")
-        devices += page["items"]
-        cursor = page["next_cursor"]
-        if cursor is None:
-            return devices

@@ -229,13 +229,16 @@ def subscribe(
 
 @app.command()
 def simulate(
-    family: Annotated[str, typer.Argument(help="Which devices: medical.")],
+    family: Annotated[str, typer.Argument(help="Whose devices: medical, tablets, …")],
     devices: Annotated[int, typer.Option(min=1, max=10_000, help="How many.")] = 10,
     rate: Annotated[
         float, typer.Option(min=0.01, max=1000, help="Messages a second, per device.")
     ] = 1.0,
     duration: Annotated[str, typer.Option(help="How long: 30s, 5m, 1h.")] = "30s",
     seed: Annotated[int, typer.Option(help="The same seed sends the same values.")] = 1,
+    fault_rate: Annotated[
+        float, typer.Option(min=0, max=1, help="How much goes wrong, if they can fail.")
+    ] = 0.0,
     url: Annotated[
         str | None,
         typer.Option(help="The app's listener.", show_default="http://127.0.0.1:8004"),
@@ -255,14 +258,29 @@ def simulate(
     Each device has at most one message under way, so acknowledgement times are the server's own.
     Devices are called sim-0001 and so on; those of an earlier run are used again.
 
-    [dim]fleetwire simulate medical --devices 50 --rate 2 --duration 1m --username admin[/]
-    """
-    from fleetwire.cli import simulate as simulation
-    from fleetwire.kit.durations import parse_duration
+    Those of other apps need no account where the server lets anybody in: then they connect without
+    credentials. Tablets sleep, die and walk about; what they did is told at the end.
 
-    if family != "medical":
-        raise typer.BadParameter(f"there are no virtual {family!r} devices; try medical")
+    [dim]fleetwire simulate medical --devices 50 --rate 2 --duration 1m --username admin[/]
+    [dim]fleetwire simulate tablets --devices 200 --seed 7[/]
+    """
+    from fleetwire.cli import simulate as simulation, simulate_app
+    from fleetwire.kit.durations import parse_duration
+    from fleetwire.kit.simulation import SimulationSettings
+    from fleetwire.settings import reachable_at
+
     settings = _settings()
+    if family != "medical":
+        app_plan = simulate_app.AppPlan(
+            family,
+            SimulationSettings(devices, seed, 1 / rate, fault_rate),
+            parse_duration(duration, "--duration"),
+            _http_url(settings, platform_url),
+            host or reachable_at(settings.bind),
+            port or settings.mqtt_port,
+        )
+        who = simulation.SignIn(token or settings.client.token, username, password)
+        raise typer.Exit(simulate_app.run(app_plan, who))
     plan = simulation.Plan(
         devices=devices,
         rate=rate,
@@ -301,22 +319,32 @@ def login(
 
 
 @devices_app.command("list")
-def list_devices(url: Url = None, token: Token = None) -> None:
+def list_devices(
+    query: Annotated[
+        str | None, typer.Option("--query", "-q", help="Such as 'area:Clinic and tag:cold'.")
+    ] = None,
+    as_json: AsJson = False,
+    url: Url = None,
+    token: Token = None,
+) -> None:
     """List the devices with their presence.
 
     [dim]fleetwire devices list[/]
+
+    [dim]fleetwire devices list --query 'type:ecg_monitor and not connected:true'[/]
     """
     from fleetwire.cli import devices
     from fleetwire.cli.rest import RestClient
 
     settings = _settings()
-    devices.show(RestClient(_http_url(settings, url), token or settings.client.token))
+    client = RestClient(_http_url(settings, url), token or settings.client.token)
+    devices.show(client, query, as_json=as_json)
 
 
 @devices_app.command("import")
 def import_devices(
     file: Annotated[
-        Path, typer.Argument(help="CSV with a first line of names, or JSON: a list of objects.")
+        Path, typer.Argument(help="CSV with a first line of names, JSON (a list) or NDJSON.")
     ],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would do.")] = False,
     credentials: Annotated[

@@ -173,7 +173,8 @@ def list_sessions(as_json: AsJson = False, url: Url = None, token: Token = None)
     [dim]fleetwire accounts sessions list[/]
     """
     found = rest(url, token).get("/api/v1/me/sessions")["items"]
-    show_lines(found, ("id", "organization_id", "created_at", "used_at"), as_json)
+    shown = ("id", "organization_id", "remote", "created_at", "used_at", "is_current")
+    show_lines(found, shown, as_json)
 
 
 @sessions_app.command("end")

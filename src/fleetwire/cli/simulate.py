@@ -6,7 +6,6 @@ Does not: answer commands (it counts them), or reconnect what the server refused
 import asyncio
 import sys
 import time
-from collections import Counter, deque
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,12 +24,12 @@ from fleetwire.net.client import (
     MQTTClient,
 )
 from fleetwire.protocol.packets import Publish, Subscription
+from fleetwire.runtime.simulation import Tally
 from fleetwire.settings import Settings, reachable_at
 
 MEDICAL_PORT = 8004
 REGISTRATIONS_AT_ONCE = 4
 CONNECTIONS_AT_ONCE = 50
-TIMES_KEPT = 20_000
 RECONNECT_S = 1.0
 LINE_EVERY_S = 5.0
 REFRESH_S = 0.25
@@ -70,48 +69,6 @@ class Access:
     topics: Mapping[str, str]
 
 
-class Tally:
-    """What has happened so far."""
-
-    def __init__(self) -> None:
-        self.connected = 0
-        self.sent = 0
-        self.acknowledged = 0
-        self.commands = 0
-        self.errors: Counter[str] = Counter()
-        self._times_s: deque[float] = deque(maxlen=TIMES_KEPT)
-        self._began = time.monotonic()
-
-    def acknowledge(self, took_s: float) -> None:
-        """Count one acknowledgement."""
-        self.acknowledged += 1
-        self._times_s.append(took_s)
-
-    def percentile_ms(self, share: float) -> float:
-        """Return how long this share of the acknowledgements took at most, of the last 20,000."""
-        times = sorted(self._times_s)
-        return times[min(len(times) - 1, int(len(times) * share))] * 1000 if times else 0.0
-
-    def line(self) -> str:
-        """Return everything in one line."""
-        return "  ".join(f"{name} {value}" for name, value in self.figures().items())
-
-    def figures(self) -> dict[str, str]:
-        """Return what there is to see, by its name."""
-        elapsed_s = max(time.monotonic() - self._began, 0.001)
-        return {
-            "after": f"{elapsed_s:.0f} s",
-            "connected": str(self.connected),
-            "sent": str(self.sent),
-            "acknowledged": str(self.acknowledged),
-            "per second": f"{self.acknowledged / elapsed_s:.0f}",
-            "p50": f"{self.percentile_ms(0.5):.1f} ms",
-            "p99": f"{self.percentile_ms(0.99):.1f} ms",
-            "commands": str(self.commands),
-            "errors": str(self.errors.total()),
-        }
-
-
 def app_url(settings: Settings) -> str:
     """Return the root of the medical app's listener on this machine."""
     host = reachable_at(settings.bind)
@@ -124,14 +81,7 @@ def run(plan: Plan, sign_in: SignIn) -> int:
 
     1 if anything went wrong. Raises RestError if the devices cannot be registered.
     """
-    token = sign_in.token
-    if sign_in.username is not None:
-        password = sign_in.password
-        if password is None:
-            from getpass import getpass
-
-            password = getpass(f"Password of {sign_in.username}: ")
-        token = RestClient(plan.platform_url).login(sign_in.username, password)
+    token = token_of(sign_in, plan.platform_url)
     if token is None:
         raise FleetwireError(
             "Registering devices needs an account: give --username, --token or FLEETWIRE_TOKEN"
@@ -145,8 +95,20 @@ def run(plan: Plan, sign_in: SignIn) -> int:
         asyncio.run(_drive(plan, devices, accesses, tally))
     except KeyboardInterrupt:
         note("Ended early.")
-    _summarise(tally)
+    summarise(tally)
     return 1 if tally.errors or tally.acknowledged < tally.sent else 0
+
+
+def token_of(sign_in: SignIn, platform_url: str) -> str | None:
+    """Return the token to register devices with, None if nobody signs in. Raises RestError."""
+    if sign_in.username is None:
+        return sign_in.token
+    password = sign_in.password
+    if password is None:
+        from getpass import getpass
+
+        password = getpass(f"Password of {sign_in.username}: ")
+    return RestClient(platform_url).login(sign_in.username, password)
 
 
 def _register(plan: Plan, token: str, devices: list[VirtualDevice]) -> list[Access]:
@@ -192,7 +154,7 @@ async def _drive(
 ) -> None:
     host = plan.host or urlsplit(plan.url).hostname or "127.0.0.1"
     doors = asyncio.Semaphore(CONNECTIONS_AT_ONCE)
-    showing = asyncio.create_task(_show(tally))
+    showing = asyncio.create_task(show(tally))
     try:
         async with asyncio.TaskGroup() as group:
             for number, (device, access) in enumerate(zip(devices, accesses, strict=True)):
@@ -296,7 +258,7 @@ class _Runner:
         self._tally.errors[str(error).replace(self._device.device_id, "sim-…")] += 1
 
 
-async def _show(tally: Tally) -> None:
+async def show(tally: Tally) -> None:
     """Show the tally while it changes: a table for a person, a line now and then for a log."""
     if not sys.stderr.isatty():
         while True:
@@ -318,7 +280,7 @@ async def _show(tally: Tally) -> None:
             live.update(table(), refresh=True)
 
 
-def _summarise(tally: Tally) -> None:
+def summarise(tally: Tally) -> None:
     say(tally.line())
     for text, count in tally.errors.most_common(10):
         note(f"{count} × {text}")

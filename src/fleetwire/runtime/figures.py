@@ -26,6 +26,7 @@ from fleetwire.store.backup import last_backup_at
 from fleetwire.store.database import Database
 from fleetwire.store.journal.journal import SqlJournal
 from fleetwire.web.realtime.hub import RealtimeHub
+from fleetwire.web.traffic import Traffic
 
 OPEN_STATES = sorted(ALL - FINAL)
 
@@ -104,6 +105,22 @@ def bridge_figures(bridges: Bridges) -> Iterable[Metric]:
             for each in status
             for reason, count in each.counts.dropped.items()
         },
+    )
+
+
+def http_figures(traffic: Traffic) -> Iterable[Metric]:
+    """Yield the requests of each listener."""
+    yield counters(
+        "http_requests",
+        "HTTP requests by listener and status; closed: nobody waited for the answer",
+        ["listener", "status"],
+        dict(traffic.requests),
+    )
+    yield counters(
+        "http_request_seconds",
+        "Time until their answers began, by listener",
+        ["listener"],
+        dict(traffic.seconds),
     )
 
 

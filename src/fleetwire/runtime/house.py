@@ -13,6 +13,7 @@ from fleetwire.broker.broker import Broker
 from fleetwire.errors import StoreUnavailableError
 from fleetwire.features.accounts.api_keys import ApiKeys
 from fleetwire.features.accounts.invitations import Invitations
+from fleetwire.features.accounts.password_resets import PasswordResets
 from fleetwire.features.accounts.people import PeopleService
 from fleetwire.features.accounts.personal_keys import PersonalKeys
 from fleetwire.features.accounts.service import Accounts
@@ -74,6 +75,7 @@ from fleetwire.kit import (
     Answer,
     App,
     Audit,
+    Clock,
     CommandBatches,
     Commands,
     Devices,
@@ -101,6 +103,7 @@ from fleetwire.runtime.figures import (
     CommandFigures,
     backup_figures,
     bridge_figures,
+    http_figures,
     ingest_figures,
     mqtt_figures,
     realtime_figures,
@@ -124,6 +127,7 @@ from fleetwire.web.idempotency import Idempotency
 from fleetwire.web.realtime.hub import RealtimeHub
 from fleetwire.web.realtime.revocation import WatchedServer
 from fleetwire.web.realtime.stream import LiveStream
+from fleetwire.web.traffic import Traffic
 
 log = structlog.get_logger("fleetwire")
 
@@ -183,10 +187,12 @@ class House:
             jwt_audience=settings.auth.jwt_audience,
             jwt_issuer=settings.auth.jwt_issuer,
             claim_rules=claim_rules(settings),
+            allows_known_passwords=settings.demo and open_here,
             downlink=self.server,
         )
         self.keys = ApiKeys(self.database, audit, self.server, find_person=self.accounts.caller_of)
         self.accounts.watchers.append(self.keys.person_changed)
+        self.accounts.leavers.append(self.keys.person_left)
         people = PersonGrants(self.accounts, registry, by_name)
         self._authenticator = Door(device_authenticator, self.keys, people)
         self.server.authenticator = self._authenticator  # people's and keys' ends need the server
@@ -195,6 +201,7 @@ class House:
             self.database,
             registry,
             events,
+            clock,
             expected_us=lambda device: settings.presence.expected_us(device.app, device.type),
         )
         self.provisioning = Provisioning(
@@ -288,11 +295,13 @@ class House:
         )  # fmt: skip
         overview = BrokerService(self.server, audit)
         self.server.identity_watchers += [self.realtime.recheck, overview.recheck]
+        traffic = Traffic()
         self.health = HouseHealth(
             self.server, self.broker, self.road, self.database, self.bridges, self.journal,
             Metrics([
                 partial(mqtt_figures, self.server, self.broker),
                 partial(bridge_figures, self.bridges),
+                partial(http_figures, traffic),
                 partial(ingest_figures, self.road, self.server, self._readings),
                 partial(trust_figures, self._quarantine, self._audit_retention),
                 partial(store_figures, self.database, self.journal),
@@ -309,7 +318,8 @@ class House:
             ApiKeys: self.keys,
             PersonalKeys: PersonalKeys(self.keys),
             Invitations: Invitations(self.database, audit, self.accounts),
-            People: PeopleService(self.accounts, self.keys, is_demo=settings.demo and open_here),
+            PasswordResets: PasswordResets(self.database, audit, self.accounts),
+            People: PeopleService(self.accounts, self.keys),
             DeviceService: self.devices,
             AlarmService: AlarmService(self.database),
             Audit: audit,
@@ -330,6 +340,7 @@ class House:
             Health: self.health,
             JobService: self.jobs,
             Jobs: self.jobs,
+            Clock: Clock(clock),
             Intake: self.intake,
             Store: SqlStore(self.database, self._works),
             Machines: machines,
@@ -348,6 +359,7 @@ class House:
         self.listeners = Listeners(
             settings, self.apps, self._gate, self.services, self._idempotency, self.realtime,
             urls=self.urls, metrics_open=open_here, served=self._tracing.application,
+            traffic=traffic,
         )  # fmt: skip
         self._tracing.join(self.road, self.commands, self.bus)
         self._holding = 0  # of the road and the journal, how many can take no more

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
+from fleetwire.errors import SettingsError
 from fleetwire.kit import App, Gate, Mode
 from fleetwire.runtime.web import WebListener
 from fleetwire.settings import Settings
@@ -15,6 +16,7 @@ from fleetwire.web.realtime.channels import Channels
 from fleetwire.web.realtime.hub import RealtimeHub
 from fleetwire.web.rest.health import health_router
 from fleetwire.web.rest.platform import landing_router, login_router, platform_routers
+from fleetwire.web.traffic import Traffic
 
 PLATFORM = "platform"
 
@@ -37,8 +39,12 @@ class Listeners:
         urls: Callable[[], list[tuple[str, str]]],
         metrics_open: bool,
         served: Callable[[str, ASGIApp], ASGIApp],
+        traffic: Traffic,
     ) -> None:
-        """`served` gives of a listener and its application what answers on its port."""
+        """`served` gives of a listener and its application what answers on its port.
+
+        What it answers is counted in `traffic`.
+        """
         self._settings = settings
         self._apps = apps
         self.gate = gate
@@ -48,6 +54,7 @@ class Listeners:
         self._urls = urls
         self._metrics_open = metrics_open
         self._served = served
+        self._traffic = traffic
         self.applications: dict[str, FastAPI] = {}
         self._channels: list[Channels] = []
         self._open: list[WebListener] = []
@@ -112,9 +119,11 @@ class Listeners:
         for app in self._apps:
             if app.listener is not None:
                 ports[app.name] = settings.app_ports.get(app.name, app.listener.port)
+        _check(ports)
         for name, port in ports.items():
             served = self._served(name, self.application(name))
-            self._open.append(WebListener(name, served, settings.bind, port))
+            counted = self._traffic.counted(name, served)
+            self._open.append(WebListener(name, counted, settings.bind, port))
 
     async def serve(self) -> dict[str, int]:
         """Begin to serve; return the ports by name."""
@@ -127,3 +136,15 @@ class Listeners:
         for channels in self._channels:
             await channels.close()
         await asyncio.gather(*[listener.stop() for listener in self._open])
+
+
+def _check(ports: Mapping[str, int]) -> None:
+    """Raise SettingsError naming both, if two listeners are to have one port."""
+    taken: dict[int, str] = {}
+    for name, port in ports.items():
+        other = taken.setdefault(port, name) if port else name
+        if other != name:
+            raise SettingsError(
+                f"The listeners of {other!r} and {name!r} are both given port {port}. Give one of "
+                f"them another: FLEETWIRE_APP_PORTS={name}={port + 1}, or leave the app out."
+            )

@@ -1,12 +1,14 @@
 """Finds the installed apps by their entry point and lets them read their own settings."""
 
 import importlib
+import importlib.util
 from collections.abc import Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from fleetwire.errors import SettingsError
 from fleetwire.kit import App
+from fleetwire.kit.simulation import Simulator
 
 GROUP = "fleetwire.apps"
 
@@ -36,6 +38,21 @@ def _load(point: EntryPoint, environment: Mapping[str, str]) -> App:
     if not isinstance(app, App):
         raise SettingsError(f"The entry point {point.name!r} ({point.value}) is not an App.")
     return app
+
+
+def simulator_of(name: str) -> type[Simulator]:
+    """Return the class `Simulator` of the module `simulator` in an installed app's package.
+
+    Raises SettingsError if there is no such app or it brings no virtual devices.
+    """
+    found = {point.name: f"{point.module}.simulator" for point in entry_points(group=GROUP)}
+    known = [each for each in sorted(found) if importlib.util.find_spec(found[each]) is not None]
+    if name not in known:
+        raise SettingsError(
+            f"there are no virtual {name!r} devices; try medical, {', '.join(known)}"
+        )
+    simulator: type[Simulator] = importlib.import_module(found[name]).Simulator
+    return simulator
 
 
 def migrations_of(app: App) -> Path | None:

@@ -14,6 +14,7 @@ from fleetwire.features.provisioning.approvals import Approvals
 from fleetwire.features.provisioning.claims import Claims
 from fleetwire.features.provisioning.enrolling import Enrolling
 from fleetwire.features.provisioning.fleet_keys import FleetKeys
+from fleetwire.features.provisioning.guesses import Guesses
 from fleetwire.features.provisioning.newcomers import Newcomers
 from fleetwire.features.provisioning.self_enrolment import SelfEnrolment
 from fleetwire.features.provisioning.way_in import WayIn
@@ -43,6 +44,7 @@ class Provisioning:
         _check_apps(settings, apps)
         mine = settings.provisioning
         newcomers = Newcomers(registry, devices, events, audit)
+        guesses = Guesses(audit)
         way_in = WayIn(
             apps, ports, host=mine.mqtt_host, public_url=mine.public_url, topics_of=topics_of
         )
@@ -58,8 +60,8 @@ class Provisioning:
         self.services: dict[type, object] = {
             CredentialExpiry: self.expiry,
             Approvals: Approvals(database, newcomers, audit),
-            Claims: Claims(database, newcomers, audit, way_in, secret),
-            Enrolling: Enrolling(database, newcomers, audit, way_in),
+            Claims: Claims(database, newcomers, audit, way_in, guesses, secret),
+            Enrolling: Enrolling(database, newcomers, audit, way_in, guesses),
             FleetKeys: FleetKeys(database, newcomers, audit),
             WayIn: way_in,
         }

@@ -28,7 +28,8 @@ def welcome(settings: Settings, house: House) -> None:
         )
     if is_loopback(settings.bind):
         console.print(
-            "Only this machine can connect; MQTT clients without a password are let in. "
+            "Only this machine can connect; MQTT clients without a password are let in, and a "
+            "device that sends something is registered. "
             "With --bind 0.0.0.0 credentials are demanded.",
             style="dim",
         )

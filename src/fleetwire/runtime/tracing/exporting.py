@@ -6,12 +6,12 @@ from fleetwire.errors import SettingsError
 from fleetwire.settings import TracingSettings
 
 try:
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
     from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 
+    from fleetwire.runtime.tracing.exporter import Exporter
     from fleetwire.runtime.tracing.house import HouseTracing
 except ImportError as error:
     raise SettingsError(
@@ -26,10 +26,8 @@ def tracing_to(settings: TracingSettings) -> HouseTracing:
     """Return tracing that exports to the settings' endpoint."""
     assert settings.endpoint is not None
     endpoint = settings.endpoint.rstrip("/")
-    exporter = OTLPSpanExporter(
-        endpoint if endpoint.endswith(PATH) else endpoint + PATH,
-        headers=dict(settings.headers),
-    )
+    url = endpoint if endpoint.endswith(PATH) else endpoint + PATH
+    exporter = Exporter(url, dict(settings.headers))
     provider = TracerProvider(
         # Who has begun a trace has decided whether it is kept.
         sampler=ParentBased(TraceIdRatioBased(settings.sample_percent / 100)),

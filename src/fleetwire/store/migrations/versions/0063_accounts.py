@@ -1,4 +1,4 @@
-"""Keys of people's own, and passwords that are good for one login.
+"""Keys of people's own, passwords that are good for one login, and where logins came from.
 
 Revision ID: 0063_accounts
 """
@@ -29,9 +29,19 @@ def upgrade() -> None:
         sa.Column("used_at", _INSTANT),
         sa.PrimaryKeyConstraint("account_id", name="pk_one_time_passwords"),
     )
+    op.create_table(
+        "login_origins",
+        sa.Column("family", sa.String(32), nullable=False),
+        sa.Column("remote", sa.String(64), nullable=False),
+        sa.Column("parent", sa.String(32)),
+        sa.PrimaryKeyConstraint("family", name="pk_login_origins"),
+    )
+    op.create_index("ix_login_origins_parent", "login_origins", ["parent"])
 
 
 def downgrade() -> None:
+    op.drop_index("ix_login_origins_parent", "login_origins")
+    op.drop_table("login_origins")
     op.drop_table("one_time_passwords")
     op.drop_index("ix_key_owners_account_id", "key_owners")
     op.drop_table("key_owners")
