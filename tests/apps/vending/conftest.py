@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from fleetwire.store.migrate import migrate
 from fleetwire.testing import TestHub
@@ -21,18 +22,16 @@ def prepared_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def hub_folder(tmp_path: Path, prepared_database: Path) -> Path:
-    (tmp_path / "data").mkdir()
-    shutil.copy(prepared_database, tmp_path / "data")
-    return tmp_path
-
-
-@pytest.fixture
-async def field(hub_folder: Path) -> AsyncIterator[Field]:
-    """VM01 is connected."""
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_field(
+    tmp_path_factory: pytest.TempPathFactory, prepared_database: Path
+) -> AsyncIterator[Field]:
+    """One house for the tests of a file: starting one takes longer than most of them."""
+    folder = tmp_path_factory.mktemp("house")
+    (folder / "data").mkdir()
+    shutil.copy(prepared_database, folder / "data")
     field = Field()
-    hub = TestHub(field.app, folder=hub_folder, demo=True)
+    hub = TestHub(field.app, folder=folder, demo=True)
     try:
         await field.open(hub)
         yield field
@@ -40,13 +39,15 @@ async def field(hub_folder: Path) -> AsyncIterator[Field]:
         await hub.__aexit__(None, None, None)
 
 
-@pytest.fixture
-async def lonely_field(hub_folder: Path) -> AsyncIterator[Field]:
+@pytest_asyncio.fixture(loop_scope="module")
+async def field(shared_field: Field) -> Field:
+    """VM01 is connected."""
+    await shared_field.begin(is_connected=True)
+    return shared_field
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def lonely_field(shared_field: Field) -> Field:
     """VM01 is away."""
-    field = Field()
-    hub = TestHub(field.app, folder=hub_folder, demo=True)
-    try:
-        await field.open(hub, is_connected=False)
-        yield field
-    finally:
-        await hub.__aexit__(None, None, None)
+    await shared_field.begin(is_connected=False)
+    return shared_field

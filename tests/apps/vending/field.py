@@ -7,9 +7,11 @@ import httpx
 from sqlalchemy import text
 
 from fleetwire.apps.vending import create
+from fleetwire.apps.vending.demo import add_demo
 from fleetwire.apps.vending.gateways import signature_of
+from fleetwire.apps.vending.tables import metadata
 from fleetwire.apps.vending.terms import Terms
-from fleetwire.kit import Component, Health, Store
+from fleetwire.kit import Component, Devices, Health, Messages, Store, Transaction
 from fleetwire.testing import HubDevice, TestHub
 
 KEY = "SB-Mid-server-test"
@@ -38,20 +40,78 @@ class Field:
 
     hub: TestHub
     vm: HubDevice
+    is_connected = False
+    _is_begun = False
 
     def __init__(self, **terms: Any) -> None:
         terms = {"server_key": KEY, "now": lambda: self.hub.clock(), **terms}
         self.app = create(Terms(**terms))
 
-    async def open(self, hub: TestHub, *, is_connected: bool = True) -> None:
+    async def open(self, hub: TestHub) -> None:
+        """Enter the house, which many tests share."""
         self.hub = hub
         await hub.__aenter__()
         self.health = FakeHealth()
         hub.house.services[Health] = self.health
-        self.vm = await hub.device("VM01", is_connected=is_connected)
-        await hub.settle()
         self.operator = hub.http()
         self.kiosk = hub.http(token="")
+
+    async def begin(self, *, is_connected: bool) -> None:
+        """Make everything as it is at the start: the demonstration data, and VM01 anew."""
+        if not self._is_begun:
+            self.vm = await self.hub.device("VM01", is_connected=False)
+            self._is_begun = True
+        elif self.is_connected:
+            self.leave("disconnect")
+            await self.hub.settle()
+        self.vm = HubDevice(self.hub.house, self.vm.device, self.vm.credential, self.hub.clock)
+        self.hub.clock.at += 400_000_000  # commands of an earlier test have expired
+        await self.hub.advance(1)
+        await self.clear()
+        self.hub.events.clear()
+        self.health.connected = True
+        self._marks = {
+            name: int(await self.one(f"SELECT coalesce(max(id), 0) FROM {name}"))
+            for name in ("alarms", "audit", "quarantine")
+        }
+        if is_connected:
+            await self.come()
+            await self.hub.settle()
+
+    async def come(self) -> None:
+        """Let VM01 connect."""
+        await self.vm.connect()
+        self.is_connected = True
+
+    def leave(self, reason: str) -> None:
+        """Let VM01 go away."""
+        self.vm.disconnect(reason)
+        self.is_connected = False
+
+    async def clear(self) -> None:
+        """Empty the app's tables and fill them with the demonstration data."""
+        devices = self.hub.service(Devices)  # type: ignore[type-abstract]  # by interface
+        messages = self.hub.service(Messages)  # type: ignore[type-abstract]
+        store = self.hub.service(Store)  # type: ignore[type-abstract]
+        for other in (await devices.list(self.hub.caller, "vending")).items:
+            if other.device_id != "VM01":
+                await devices.delete(self.hub.caller, "vending", other.device_id)
+
+        def work(tx: Transaction) -> None:
+            for table in reversed(metadata.sorted_tables):
+                tx.execute(table.delete())
+            # The demonstration's order is the same each time, and so would its commands be.
+            for name in ("command_events", "command_terms", "commands"):
+                tx.execute(text(f"DELETE FROM {name}"))
+
+        await store.write(work)
+        await add_demo(self.hub.caller, devices, store)
+        await messages.retain(self.hub.caller, "vm/VM01/config", b"")
+
+    async def pass_time(self, seconds: float) -> None:
+        """Let time pass at once; the app's timer looks once afterwards."""
+        self.hub.clock.at += round(seconds * 1e6)
+        await self.hub.advance(1)
 
     # --- what people and systems do ---
 
@@ -138,6 +198,15 @@ class Field:
         )
         return rows[0]["current_stock"], rows[0]["reserved_stock"]
 
+    async def paid_at(self, at: int) -> None:
+        """Let all that was paid have been paid at this instant."""
+        store = self.hub.service(Store)  # type: ignore[type-abstract]  # by interface
+        await store.write(
+            lambda tx: tx.execute(
+                text("UPDATE orders SET paid_at = :at WHERE paid_at IS NOT NULL"), {"at": at}
+            )
+        )
+
     async def sent(self, count: int = 1) -> None:
         """Wait until so many commands were noted as sent, by the app too."""
         await self.hub.event("command.sent", count)
@@ -145,11 +214,23 @@ class Field:
 
     async def audited(self, action: str) -> list[dict[str, Any]]:
         return await self.rows(
-            "SELECT actor, subject, outcome FROM audit WHERE action = :action", action=action
+            "SELECT actor, subject, outcome FROM audit WHERE action = :action AND id > :mark",
+            action=action,
+            mark=self._marks["audit"],
         )
 
     async def alarms(self) -> list[str]:
-        return [row["name"] for row in await self.rows("SELECT name FROM alarms ORDER BY id")]
+        rows = await self.rows(
+            "SELECT name FROM alarms WHERE id > :mark ORDER BY id", mark=self._marks["alarms"]
+        )
+        return [row["name"] for row in rows]
+
+    async def quarantined(self) -> list[str]:
+        """Return the reasons of what was refused."""
+        rows = await self.rows(
+            "SELECT reason FROM quarantine WHERE id > :mark", mark=self._marks["quarantine"]
+        )
+        return [row["reason"] for row in rows]
 
 
 def notification(order_id: str, total: int, status: str, **changes: Any) -> dict[str, Any]:

@@ -4,6 +4,8 @@ import pytest
 
 from tests.apps.vending.field import ORDER, RESULT, Field
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 
 async def trigger(field: Field, order_id: str) -> tuple[int, dict[str, object]]:
     answer = await field.operator.post("/api/dispense/trigger", json={"order_id": order_id})
@@ -130,9 +132,9 @@ async def test_without_a_result_the_order_fails_at_its_deadline(field: Field) ->
     # no result by then → FAILED with reason `timeout`, refund flag set, alarm
     await trigger(field, ORDER)
     await field.sent()
-    await field.hub.advance(31)
+    await field.pass_time(31)
     assert await field.status(ORDER) == "DISPENSING"
-    await field.hub.advance(5)
+    await field.pass_time(5)
     (order,) = await field.rows("SELECT * FROM orders WHERE id = :id", id=ORDER)
     assert (order["status"], order["failure_reason"]) == ("FAILED", "timeout")
     assert (order["refund_required"], order["refund_amount"]) == (1, 5000)
@@ -144,7 +146,7 @@ async def test_without_a_result_the_order_fails_at_its_deadline(field: Field) ->
 async def test_a_late_success_leaves_the_stock_and_is_not_paid_back(field: Field) -> None:
     await trigger(field, ORDER)
     await field.sent()
-    await field.hub.advance(60)
+    await field.pass_time(60)
     for _ in range(2):
         await field.answer(ORDER, slot=1, dropDetected=True, durationMs=40_000)
     (order,) = await field.rows("SELECT * FROM orders WHERE id = :id", id=ORDER)
@@ -156,7 +158,7 @@ async def test_a_late_success_leaves_the_stock_and_is_not_paid_back(field: Field
 async def test_a_late_failure_gives_the_stock_back(field: Field) -> None:
     await trigger(field, ORDER)
     await field.sent()
-    await field.hub.advance(60)
+    await field.pass_time(60)
     await field.answer(ORDER, success=False, error="JAM")
     assert await field.stock() == (10, 0)
     assert await field.one("SELECT refund_amount FROM orders WHERE id = :id", id=ORDER) == 5000
@@ -165,7 +167,7 @@ async def test_a_late_failure_gives_the_stock_back(field: Field) -> None:
 async def test_an_operator_says_what_came_of_a_lost_result(field: Field) -> None:
     await trigger(field, ORDER)
     await field.sent()
-    await field.hub.advance(60)
+    await field.pass_time(60)
     answer = await field.operator.post(
         "/api/dispense/confirm",
         json={"order_id": ORDER, "slot_number": 1, "success": True, "drop_detected": True},
@@ -180,8 +182,8 @@ async def test_a_machine_that_is_away_gets_it_when_it_returns(lonely_field: Fiel
     status, answer = await trigger(field, ORDER)
     assert (status, answer["status"]) == (200, "PENDING_DISPENSE")
     assert await field.status(ORDER) == "PENDING_DISPENSE"
-    await field.hub.advance(200)
-    await field.vm.connect()
+    await field.pass_time(200)
+    await field.come()
     await field.commands(1)
     await field.sent()
     assert await field.status(ORDER) == "DISPENSING"
@@ -192,10 +194,10 @@ async def test_a_machine_that_is_away_gets_it_when_it_returns(lonely_field: Fiel
 async def test_a_machine_that_returns_too_late_gets_nothing(lonely_field: Field) -> None:
     field = lonely_field
     await trigger(field, ORDER)
-    await field.hub.advance(305)
+    await field.pass_time(305)
     assert await field.status(ORDER) == "FAILED"
     assert await field.stock() == (10, 0)  # the machine never had it
-    await field.vm.connect()
+    await field.come()
     await field.hub.settle()
     assert field.vm.received == []
 
@@ -222,7 +224,7 @@ async def test_the_late_word_on_the_first_attempt_is_counted_beside_the_second(
 ) -> None:
     await trigger(field, ORDER)
     await field.sent()
-    await field.hub.advance(60)
+    await field.pass_time(60)
     await field.operator.post("/api/dispense/retry", json={"order_id": ORDER})
     await field.sent(2)
     await field.answer(ORDER, attempt=2, dropDetected=True, durationMs=1800)
@@ -278,7 +280,7 @@ async def test_a_result_that_makes_no_sense_waits_in_quarantine(
 ) -> None:
     outcome = await field.vm.send(RESULT, body)
     assert (outcome.is_stored, outcome.field) == (False, field_at_fault)
-    assert await field.one("SELECT count(*) FROM quarantine") == 1
+    assert len(await field.quarantined()) == 1
     assert await field.status(ORDER) == "PAID"
 
 

@@ -43,7 +43,8 @@ def run(words: list[str]) -> str:
 async def test_the_first_test_of_every_user(house: House) -> None:
     """Subscribe, trigger, answer; then the tables show it."""
     words = at_ports(house, SUBSCRIBE)
-    with running([words[0], "-d", *words[1:]]) as machine:  # -d says when it is subscribed
+    # -d says when it is subscribed; without a terminal it would say so late.
+    with running(["stdbuf", "-oL", words[0], "-d", *words[1:]]) as machine:
         assert machine.stdout is not None
         async with asyncio.timeout(WAIT_S):
             seen = ""

@@ -6,6 +6,8 @@ import pytest
 
 from tests.apps.vending.field import Field
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 
 async def test_an_order_answers_with_everything_to_pay_it(field: Field) -> None:
     # → 201 `{order_id:"ORD-YYYYMMDD-XXXXXXXX",product_name,quantity,unit_price,total_amount,
@@ -88,9 +90,9 @@ async def test_several_items_are_one_order(field: Field) -> None:
 async def test_an_unpaid_order_is_closed_by_time(field: Field) -> None:
     # an expired PENDING is closed by time, not on read
     order_id = await field.order(2)
-    await field.hub.advance(899)
+    await field.pass_time(890)
     assert await field.status(order_id) == "PENDING"
-    await field.hub.advance(2)
+    await field.pass_time(10)
     assert await field.status(order_id) == "EXPIRED"
     assert await field.stock(2) == (10, 0)
 
@@ -98,7 +100,7 @@ async def test_an_unpaid_order_is_closed_by_time(field: Field) -> None:
 async def test_a_machine_s_orders_are_listed_newest_first(field: Field) -> None:
     # `GET /orders/machine/:id?status&limit&offset` → `{orders[],total,limit,offset}`
     first = await field.order(2)
-    await field.hub.advance(1)
+    await field.pass_time(1)
     second = await field.order(2)
     answer = await field.operator.get(
         "/api/orders/machine/VM01", params={"status": "PENDING", "limit": 1, "offset": 0}

@@ -4,6 +4,8 @@ import pytest
 
 from tests.apps.vending.field import ORDER, Field, notification
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 ID = "ORD-20260101-AAAAAAAA"
 
 
@@ -116,7 +118,7 @@ async def test_a_webhook_never_reverses_a_terminal_state(field: Field) -> None:
 
 async def test_money_for_an_order_that_is_over_is_to_be_paid_back(field: Field) -> None:
     order_id = await field.order(2)
-    await field.hub.advance(901)
+    await field.pass_time(901)
     assert await field.status(order_id) == "EXPIRED"
     assert (await field.notify(order_id)).status_code == 200
     (order,) = await field.rows("SELECT * FROM orders WHERE id = :id", id=order_id)

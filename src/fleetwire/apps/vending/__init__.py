@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from fleetwire.apps.vending import errors, handlers, life
+from fleetwire.apps.vending import errors, handlers, life, realtime
 from fleetwire.apps.vending.demo import add_demo
 from fleetwire.apps.vending.endpoints import (
     debug,
@@ -61,6 +61,7 @@ def create(terms: Terms) -> App:
     app.include(machines.router)
     app.include(telemetry.router)
     app.include(service.router)
+    app.include(realtime.router)
     app.include(debug.routes(terms, the_shop), only_in_development=True)
     life.add_to(app, terms, gateway)
     app.demo(add_demo)

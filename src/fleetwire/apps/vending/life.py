@@ -14,19 +14,20 @@ from fleetwire.kit import (
     Audit,
     Caller,
     Commands,
+    Device,
     Devices,
-    Event,
     Health,
     LiveEvent,
     Messages,
     Mode,
     Store,
-    Transaction,
 )
+from fleetwire.kit.instants import now
 
 log = structlog.get_logger("fleetwire.apps.vending")
 
 TICK_S: Final = 1.0
+LOOK_S: Final = 10.0
 
 
 def add_to(app: App, terms: Terms, gateway: Gateway) -> None:
@@ -74,18 +75,35 @@ def add_to(app: App, terms: Terms, gateway: Gateway) -> None:
         await shop.note_sent(event.device, event.body["command_id"], event.received_at)
 
     app.every(TICK_S)(tick)
+    app.every(LOOK_S)(look_who_is_there)
     app.on_start(begin)
     app.on("command.sent")(note_sent)
     app.on("device.connected")(_presence(connected=True))
     app.on("device.disconnected")(_presence(connected=False))
 
 
+async def look_who_is_there(store: Store, devices: Devices) -> None:
+    """Compare each machine with the registry.
+
+    Of a machine that comes and goes all the time the house stops telling, and what is told while
+    this process ends is not told again.
+    """
+    for machine_id, organization_id, connected in await store.read(machines.connections):
+        device = devices.find(machines.APP, machine_id)
+        if device is None:
+            continue  # deleted meanwhile
+        record = await devices.get(Caller.system(organization_id), machines.APP, machine_id)
+        if record.connected != connected:
+            await _set_connected(store, device, record.connected, record.connected_reason or "")
+
+
+async def _set_connected(store: Store, device: Device, connected: bool, reason: str) -> None:
+    await store.apply(lambda tx: machines.set_connected(tx, device, connected, reason[:200], now()))
+
+
 def _presence(*, connected: bool) -> Callable[..., Awaitable[None]]:
     async def note(event: LiveEvent, store: Store) -> None:
-        def work(tx: Transaction) -> list[Event]:
-            reason = str(event.body.get("reason") or "")[:200]
-            return machines.set_connected(tx, event.device, connected, reason, event.received_at)
-
-        await store.apply(work)
+        reason = str(event.body.get("reason") or "")
+        await _set_connected(store, event.device, connected, reason)
 
     return note

@@ -145,3 +145,11 @@ def unmet(connection: Connection) -> list[tuple[str, int, dict[str, Any]]]:
     """Return (machine, organisation, desired) of machines that do not report what is wanted."""
     rows = connection.execute(select(machines)).all()
     return [(row.id, row.organization_id, row.desired_config) for row in rows if config_gap(row)]
+
+
+def connections(connection: Connection) -> list[tuple[str, int, bool]]:
+    """Return (machine, organisation, whether its session is there) of all machines."""
+    rows = connection.execute(
+        select(machines.c.id, machines.c.organization_id, machines.c.connected)
+    )
+    return [(row.id, row.organization_id, row.connected) for row in rows]

@@ -39,7 +39,7 @@ from fleetwire.kit import (
 log = structlog.get_logger("fleetwire.apps.vending")
 
 PORTION: Final = 200  # of what is overdue, taken up at a time
-SENT_WITHIN_S: Final = 0.5
+SENT_WITHIN_S: Final = 0.3
 LOOK_S: Final = 0.02
 TRY_AGAIN_US: Final = 2_000_000
 
@@ -247,8 +247,8 @@ class Shop:
 
     async def trigger(
         self, order_id: str, by: str, *, organization_id: int | None = None, again: bool = False
-    ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        """Begin to dispense a paid order; return it and the commands. `again`: what has failed.
+    ) -> list[dict[str, Any]]:
+        """Begin to dispense a paid order; return the commands. `again`: what has failed.
 
         Raises NotFoundError, RefusedError, TooManyError.
         """
@@ -273,8 +273,7 @@ class Shop:
             )
             return Result(commands, effects)
 
-        commands = await self.store.apply(work)
-        return await self._once_sent(order_id), commands
+        return await self.store.apply(work)
 
     async def take_result(self, outcome: results.Outcome, by: str, organization_id: int) -> None:
         """Take what a person says of an attempt. Raises NotFoundError."""
@@ -291,7 +290,7 @@ class Shop:
         """Note that a command has gone out."""
         await self.store.apply(lambda tx: dispensing.sent(tx, device, command_id, at, self.terms))
 
-    async def _once_sent(self, order_id: str) -> dict[str, Any]:
+    async def once_sent(self, order_id: str) -> dict[str, Any]:
         """Return the order once its command is on its way, or after a moment as it is.
 
         Whether a machine listens is the ledger's to know; what it sends it sends at once.

@@ -21,7 +21,7 @@ from fleetwire.apps.vending.results import Outcome
 from fleetwire.apps.vending.shop import Shop
 from fleetwire.apps.vending.states import PENDING_DISPENSE
 from fleetwire.apps.vending.tables import dispense_logs
-from fleetwire.kit import AsksOrDevelops, Caller
+from fleetwire.kit import AsksOrDevelops, Caller, ForbiddenError
 
 OrderId = Annotated[str, Path(min_length=1, max_length=40)]
 MachineId = Annotated[str, Path(min_length=1, max_length=128)]
@@ -165,13 +165,18 @@ async def _trigger(
     shop: Shop, caller: Caller, order_id: str, *, again: bool = False
 ) -> dict[str, Any]:
     order = await shop.order(order_id, caller.organization_id)
-    if again:
-        caller.require(OPERATE)
-    else:
-        require_machine(caller, order["machine_id"], OPERATE)
-    order, commands = await shop.trigger(
+    try:
+        if again:
+            caller.require(OPERATE)
+        else:
+            require_machine(caller, order["machine_id"], OPERATE)
+    except ForbiddenError:
+        await shop.audit.record(caller, "dispense.trigger", f"order:{order_id}", outcome="refused")
+        raise
+    commands = await shop.trigger(
         order_id, caller.actor, organization_id=caller.organization_id, again=again
     )
+    order = await shop.once_sent(order_id)
     waits = order["status"] == PENDING_DISPENSE
     if waits and not shop.health.is_connected():
         raise UnavailableError(

@@ -25,13 +25,7 @@ class LenientRoute(APIRoute):
             if not any(name == b"origin" for name, _ in headers):
                 scope = dict(request.scope)
                 scope["headers"] = [
-                    (
-                        name,
-                        b"application/json"
-                        if name == b"content-type" and value == _FORM
-                        else value,
-                    )
-                    for name, value in headers
+                    _JSON if (name, value) == _FORM else (name, value) for name, value in headers
                 ]
                 request = Request(scope, request.receive)
             return await handle(request)
