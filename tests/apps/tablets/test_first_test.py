@@ -36,6 +36,12 @@ def tablets_house(tmp_path: Path) -> Iterator[House]:
         house.close()
 
 
+def test_the_documentation_tells_the_same_lines() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "apps" / "tablets.md").read_text()
+    assert f"    {SUBSCRIBE}\n" in text
+    assert f"    {PUBLISH}\n" in text
+
+
 async def test_the_first_test_of_every_user(tablets_house: House) -> None:
     """«The subscriber sees it, and `test-device` appears in the dashboard, ONLINE at 100 %.»"""
     house = tablets_house

@@ -21,8 +21,7 @@ from fleetwire.apps.tablets.device_endpoints import device_routes
 from fleetwire.apps.tablets.errors import ERRORS
 from fleetwire.apps.tablets.health import health_routes
 from fleetwire.apps.tablets.location import location_receiver
-from fleetwire.kit import App, Devices, Listener, Store
-from fleetwire.kit.instants import now
+from fleetwire.kit import App, Clock, Devices, Listener, Store
 
 COMMAND_TOPIC = "tablet/{device_id}/command"
 SILENCE_EVERY_S = 5.0
@@ -62,12 +61,12 @@ def configure(settings: Mapping[str, str]) -> App:
     app.on("command.delivered")(commands.command_delivered)
 
     @app.every(SILENCE_EVERY_S)
-    async def mark_silent(store: Store, devices: Devices) -> None:
-        await presence.mark_silent(store, devices, bounds.silent_after_s, now())
+    async def mark_silent(store: Store, devices: Devices, clock: Clock) -> None:
+        await presence.mark_silent(store, devices, bounds.silent_after_s, clock.now())
 
     @app.every(PRUNE_EVERY_S)
-    async def prune(store: Store) -> None:
-        await retention.prune(store, bounds.kept_s, now())
+    async def prune(store: Store, clock: Clock) -> None:
+        await retention.prune(store, bounds.kept_s, clock.now())
 
     app.demo(demo.add_demo)
     # Literal paths before those with an id in them.

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path, Query
 from fleetwire.apps.tablets import audit_log, checkouts, fleet
 from fleetwire.apps.tablets.checkouts import Lending, Returning
 from fleetwire.apps.tablets.device_endpoints import Answer, TheAudit, TheDevices, TheStore
+from fleetwire.apps.tablets.errors import WRONG_REQUEST
 from fleetwire.apps.tablets.presence import APP
 from fleetwire.apps.tablets.schemas import CancelBody, CheckoutBody, ReturnBody
 from fleetwire.kit import (
@@ -25,7 +26,7 @@ Key = Annotated[int, Path(ge=1, lt=2**63)]
 Status = Literal["ACTIVE", "PARTIAL_RETURN", "RETURNED", "CANCELLED"]
 CONFLICT: dict[int | str, dict[str, Any]] = {409: {"description": "The checkout is over"}}
 
-router = APIRouter(prefix="/api/checkouts", tags=["checkouts"])
+router = APIRouter(prefix="/api/checkouts", tags=["checkouts"], responses=WRONG_REQUEST)
 
 
 @router.get("/", include_in_schema=False)

@@ -1,9 +1,8 @@
 """What `--demo` adds: two people whose password everybody knows, and a few tablets."""
 
-from fleetwire.apps.tablets.device_endpoints import TYPE
 from fleetwire.apps.tablets.people import REALM, ROLES
 from fleetwire.apps.tablets.presence import APP
-from fleetwire.apps.tablets.rows import row_of
+from fleetwire.apps.tablets.rows import TYPE, row_of
 from fleetwire.kit import Caller, Devices, People, Store, Transaction
 from fleetwire.kit.instants import now
 

@@ -6,11 +6,11 @@ from fastapi import APIRouter, Query
 
 from fleetwire.apps.tablets import action_log, audit_log, checkouts, commands, fleet, metrics
 from fleetwire.apps.tablets.bounds import Bounds
-from fleetwire.apps.tablets.errors import BadRequestError, BrokerUnavailableError
+from fleetwire.apps.tablets.errors import WRONG_REQUEST, BadRequestError, BrokerUnavailableError
 from fleetwire.apps.tablets.fleet import Tablet
 from fleetwire.apps.tablets.maintenance import IN_USE
 from fleetwire.apps.tablets.presence import APP
-from fleetwire.apps.tablets.rows import row_of
+from fleetwire.apps.tablets.rows import TYPE, row_of
 from fleetwire.apps.tablets.schemas import CommandBody, DeviceBody, DeviceChange
 from fleetwire.kit import (
     Asks,
@@ -36,12 +36,11 @@ Answer = dict[str, Any]
 
 METRICS_SHOWN = 10
 ACTIONS_SHOWN = 20
-TYPE = "tablet"
 
 
 def device_routes(bounds: Bounds) -> APIRouter:
     """Return the routes; commands expire as the bounds say."""
-    router = APIRouter(prefix="/api/device", tags=["devices"])
+    router = APIRouter(prefix="/api/device", tags=["devices"], responses=WRONG_REQUEST)
 
     @router.post("/", include_in_schema=False)
     @router.post("", responses={409: {"description": "The deviceCode is taken"}})

@@ -40,6 +40,11 @@ def error_answer(error: DomainError) -> tuple[int, dict[str, Any]]:
     return (400 if error.status == 422 else error.status), content
 
 
+# What every route with parameters or a body can answer.
+WRONG_REQUEST: dict[int | str, dict[str, Any]] = {
+    400: {"description": "Something in the request is wrong or missing: `field` names it"}
+}
+
 ERRORS = ErrorForm(
     error_answer,
     {

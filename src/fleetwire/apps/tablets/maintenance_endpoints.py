@@ -6,12 +6,12 @@ from fastapi import APIRouter
 
 from fleetwire.apps.tablets import audit_log, fleet, maintenance
 from fleetwire.apps.tablets.device_endpoints import Answer, TheAudit, TheDevices, TheStore
-from fleetwire.apps.tablets.errors import UnavailableError
+from fleetwire.apps.tablets.errors import WRONG_REQUEST, UnavailableError
 from fleetwire.apps.tablets.schemas import MaintenanceBody
 from fleetwire.kit import Asks, Effect, Result, Transaction
 from fleetwire.kit.instants import now
 
-router = APIRouter(prefix="/api/device", tags=["devices"])
+router = APIRouter(prefix="/api/device", tags=["devices"], responses=WRONG_REQUEST)
 
 
 @router.patch("/maintenance-status")

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query
 
 from fleetwire.apps.tablets import fleet, location
 from fleetwire.apps.tablets.device_endpoints import Answer, TheDevices, TheStore
+from fleetwire.apps.tablets.errors import WRONG_REQUEST
 from fleetwire.apps.tablets.location import Span
 from fleetwire.kit import Asks, InvalidValueError
 from fleetwire.kit.instants import now, parse
@@ -18,7 +19,7 @@ Hours = Annotated[float | None, Query(gt=0, le=24 * MOST_DAYS, description="The 
 Days = Annotated[float | None, Query(gt=0, le=MOST_DAYS, description="The last so many")]
 Moment = Annotated[str | None, Query(max_length=64, description="ISO 8601 or epoch")]
 
-router = APIRouter(prefix="/api/device", tags=["places"])
+router = APIRouter(prefix="/api/device", tags=["places"], responses=WRONG_REQUEST)
 
 
 @router.get("/{id}/location-history")

@@ -7,6 +7,7 @@ from sqlalchemy import Row, Table, delete, insert, select
 from fleetwire.apps.tablets.tables import tablets
 from fleetwire.kit import Device, Transaction
 
+TYPE = "tablet"
 OFFLINE = "OFFLINE"
 ONLINE = "ONLINE"
 AVAILABLE = "AVAILABLE"

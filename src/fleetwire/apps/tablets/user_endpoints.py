@@ -6,6 +6,7 @@ from fastapi import APIRouter, Path, Query, Request
 
 from fleetwire.apps.tablets import audit_log, people as staff
 from fleetwire.apps.tablets.device_endpoints import Answer, TheStore
+from fleetwire.apps.tablets.errors import WRONG_REQUEST
 from fleetwire.apps.tablets.people import REALM, ROLES
 from fleetwire.apps.tablets.schemas import LoginBody, PasswordBody, UserBody, UserChange
 from fleetwire.kit import Asks, InvalidValueError, People, remote_of, service
@@ -14,11 +15,18 @@ from fleetwire.kit.instants import now
 ThePeople = Annotated[People, service(People)]
 Key = Annotated[int, Path(ge=1, lt=2**63)]
 
-auth_router = APIRouter(prefix="/api/auth", tags=["people"])
-router = APIRouter(prefix="/api/user", tags=["people"])
+auth_router = APIRouter(prefix="/api/auth", tags=["people"], responses=WRONG_REQUEST)
+router = APIRouter(prefix="/api/user", tags=["people"], responses=WRONG_REQUEST)
 
 
-@auth_router.post("/login")
+@auth_router.post(
+    "/login",
+    responses={
+        401: {"description": "Wrong name or password"},
+        403: {"description": "He may not sign in here"},
+        429: {"description": "Too many failures: wait"},
+    },
+)
 async def login(body: LoginBody, request: Request, people: ThePeople) -> Answer:
     """Sign in; the token opens everything here until it expires."""
     signed_in = await people.sign_in(body.username, body.password, remote_of(request), realm=REALM)
