@@ -460,3 +460,44 @@ def test_a_wrong_bridge_is_refused_by_name_without_its_password(
     assert str(caught.value).startswith("FLEETWIRE_BRIDGES (environment) ")
     assert words in str(caught.value)
     assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("bind", "said", "of_medical", "of_others"),
+    [
+        ("127.0.0.1", None, "enrol_anonymous", "enrol_anonymous"),
+        ("::1", "auto", "enrol_anonymous", "enrol_anonymous"),
+        ("0.0.0.0", None, "quarantine", "quarantine"),
+        ("0.0.0.0", "enrol", "enrol", "enrol"),
+        ("127.0.0.1", "quarantine", "quarantine", "quarantine"),
+        ("127.0.0.1", "medical=Quarantine", "quarantine", "enrol_anonymous"),
+        ("0.0.0.0", "medical=quarantine, *=enrol", "quarantine", "enrol"),
+    ],
+)
+def test_what_becomes_of_unknown_devices_follows_from_the_setting_or_who_can_come_in(
+    tmp_path: Path, bind: str, said: str | None, of_medical: str, of_others: str
+) -> None:
+    environ = {"FLEETWIRE_BIND": bind}
+    if said is not None:
+        environ["FLEETWIRE_UNKNOWN_DEVICES"] = said
+    settings = load(environ=environ, cwd=tmp_path)
+    assert settings.unknown_devices_of("medical") == of_medical
+    assert settings.unknown_devices_of("vending") == of_others
+
+
+def test_unknown_devices_can_be_a_word_or_a_table_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "fleetwire.toml").write_text('unknown_devices = "quarantine"')
+    assert load(environ={}, cwd=tmp_path).unknown_devices_of("x") == "quarantine"
+    (tmp_path / "fleetwire.toml").write_text('[unknown_devices]\nmedical = "enrol"')
+    assert load(environ={}, cwd=tmp_path).unknown_devices_of("medical") == "enrol"
+
+
+@pytest.mark.parametrize("said", ["yes", "medical=", "=enrol", "medical=enrol,tablets"])
+def test_another_word_for_unknown_devices_is_refused(tmp_path: Path, said: str) -> None:
+    with pytest.raises(SettingsError, match=r"FLEETWIRE_UNKNOWN_DEVICES.*auto, enrol, quarantine"):
+        load(environ={"FLEETWIRE_UNKNOWN_DEVICES": said}, cwd=tmp_path)
+
+
+def test_certificates_enrol_only_where_they_say_who_somebody_is(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"tls\.enrol .* FLEETWIRE_TLS_IDENTITY=common_name"):
+        load(environ={"FLEETWIRE_TLS_ENROL": "medical"}, cwd=tmp_path)

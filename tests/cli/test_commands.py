@@ -10,7 +10,12 @@ from tests.house import House
 
 @pytest.fixture(scope="module")
 def device(shared_house: House) -> str:
-    return shared_house.register_device("cmd-1").username
+    name = shared_house.register_device("cmd-1").username
+    answer = shared_house.http(shared_house.url).patch(
+        f"/api/v1/devices/medical/{name}", json={"tags": ["cmd"]}, headers={"If-Match": "*"}
+    )
+    assert answer.status_code == 200, answer.text
+    return name
 
 
 @pytest.fixture
@@ -59,16 +64,16 @@ def test_a_batch_and_its_progress(at_house: House, run: Run) -> None:
 
 
 def test_a_command_goes_to_a_group(at_house: House, run: Run) -> None:
-    assert run("groups", "create", "cmd-group", "type:pulse_oximeter").status == 0
+    assert run("groups", "create", "cmd-group", "tag:cmd").status == 0
     sent = json.loads(run("commands", "send", "--group", "cmd-group", "go", "--json").out)
     assert (sent["group"], sent["app"], sent["total"]) == ("cmd-group", "medical", 1)
-    told = run("commands", "send", "--query", "type:pulse_oximeter", "go", "--app", "medical")
+    told = run("commands", "send", "--query", "tag:cmd", "go", "--app", "medical")
     assert told.status == 0
     assert "1 devices of medical" in told.out
 
 
 def test_of_a_group_it_can_be_waited_for_the_outcomes(at_house: House, run: Run) -> None:
-    words = ["commands", "send", "--query", "type:pulse_oximeter", "go"]
+    words = ["commands", "send", "--query", "tag:cmd", "go"]
     ended = run(*words, "--expires-in", "1s", "--wait", "10s")
     assert ended.status == 1
     assert "1 expired" in ended.out

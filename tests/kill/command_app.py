@@ -24,4 +24,4 @@ def installed(folder: Path) -> dict[str, str]:
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: killed-app\nVersion: 1.0\n")
     (about / "entry_points.txt").write_text("[fleetwire.apps]\nkilled = killed_app:app\n")
-    return {"PYTHONPATH": str(folder)}
+    return {"PYTHONPATH": str(folder), "FLEETWIRE_APPS": "killed"}

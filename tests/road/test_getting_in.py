@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +10,14 @@ from typing import Any
 
 import pytest
 
-from fleetwire.net.client import ConnectionLostError, MessageRefusedError, MQTTClient
+from fleetwire.net.client import (
+    ConnectionLostError,
+    ConnectionRefusedByServerError,
+    MessageRefusedError,
+    MQTTClient,
+)
 from tests.house import House
+from tests.net.certificates import Authority
 
 WAIT_S = 20.0
 READING = {"metric_type": "spo2", "value": 97}
@@ -48,6 +55,7 @@ def test_a_fresh_server_takes_the_first_message_of_an_unknown_device(fresh: Hous
         check=True, timeout=WAIT_S,
     )  # fmt: skip
     assert [each["value"] for each in readings(fresh, "new-one")] == [97]
+    assert fresh.http(fresh.medical_url).get("/devices/new-one").status_code == 200
     deeds = fresh.http(fresh.url).get("/api/v1/audit?action=device.enrolled").json()["items"]
     assert ("anonymous", "device:medical/new-one") in [(d["actor"], d["subject"]) for d in deeds]
     listed = fresh.http(fresh.url).get("/api/v1/enrolments").json()["items"]
@@ -109,6 +117,40 @@ async def test_where_the_setting_says_quarantine_nobody_enrols(tmp_path: Path) -
         (kept,) = house.http(house.url).get("/api/v1/quarantine").json()["items"]
         assert kept["reason"] == "Device 'd' is not registered with 'medical'"
         assert house.http(house.url).get("/api/v1/devices").json()["items"] == []
+    finally:
+        house.close()
+
+
+async def test_a_trusted_certificate_of_nobodys_name_enrols_its_device(tmp_path: Path) -> None:
+    authority = Authority(tmp_path, "fleet")
+    files = authority.server()
+    house = House(
+        tmp_path,
+        environment={
+            "FLEETWIRE_TLS_CERTIFICATE": str(files.certificate),
+            "FLEETWIRE_TLS_KEY": str(files.key),
+            "FLEETWIRE_TLS_CLIENT_CA": str(authority.path),
+            "FLEETWIRE_TLS_IDENTITY": "common_name",
+            "FLEETWIRE_TLS_ENROL": "medical",
+            "FLEETWIRE_MQTT_TLS_PORT": "0",
+        },
+    )
+    try:
+        house.start()
+        port = json.loads((tmp_path / "ready.json").read_text())["mqtts"]
+        tls = ssl.create_default_context(cafile=str(authority.path))
+        tls.load_cert_chain(*authority.client("pump-7"))
+        client = MQTTClient("c")
+        await client.connect("127.0.0.1", port, tls=tls)
+        await client.publish("devices/pump-7/data", json.dumps(READING).encode(), 1)
+        await client.disconnect()
+        assert [each["value"] for each in readings(house, "pump-7")] == [97]
+        path = "/api/v1/devices/medical/pump-7/credentials"
+        (credential,) = house.http(house.url).get(path).json()
+        assert credential["kind"] == "certificate"
+        house.http(house.url).delete(f"{path}/{credential['id']}").raise_for_status()
+        with pytest.raises(ConnectionRefusedByServerError, match="revoked"):
+            await MQTTClient("c").connect("127.0.0.1", port, tls=tls)
     finally:
         house.close()
 

@@ -40,6 +40,7 @@ log = structlog.get_logger("fleetwire.ingest")
 
 RETRY_FIRST_S = 0.05
 RETRY_MOST_S = 2.0
+TURN_S = 5.0  # for a batch to end; it takes longer only while the database is away
 TOLD_MOST = 10_000
 NOT_AUTHORIZED = 0x87
 UNSPECIFIED = 0x80
@@ -159,8 +160,8 @@ class Road:
     async def apply(self, work: Callable[[Transaction], list[Accepted]]) -> None:
         """Store what `work` writes and the effects that it returns, in one transaction.
 
-        Raises what the work or a sink raises, or StoreUnavailableError; nothing of it is stored
-        then. Must not be cancelled.
+        Raises what the work or a sink raises, or StoreUnavailableError, also while messages wait
+        for the database; nothing of it is stored then. Must not be cancelled.
         """
 
         def store(tx: Transaction) -> None:
@@ -168,14 +169,21 @@ class Road:
             batch.accepted = work(tx)
             self._store_accepted(tx, batch)
 
-        async with self._turn:
-            try:
-                await self._database.write(store)
-            except Exception:
-                self._rolled_back()
-                raise
+        try:
+            async with asyncio.timeout(0 if self.is_stalled else TURN_S):
+                await self._turn.acquire()
+        except TimeoutError:
+            raise StoreUnavailableError("The database does not take work just now.") from None
+        try:
+            await self._database.write(store)
+        except Exception:
+            self._rolled_back()
+            raise
+        else:
             for sink in self._sinks.values():
                 sink.committed()
+        finally:
+            self._turn.release()
 
     async def rehearse(self, deliveries: list[Delivery]) -> Batch:
         """Return what handlers would make of messages; nothing is stored, nobody is told.

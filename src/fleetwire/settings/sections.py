@@ -175,9 +175,7 @@ class AuthSettings:
     jwt_role_claim: str | None = setting(None, v.text, variable="FLEETWIRE_JWT_ROLE_CLAIM")
     jwt_roles: Mapping[str, str] = setting({}, v.roles_by_name, variable="FLEETWIRE_JWT_ROLES")
     # Of whom no token says one; None = he needs an account.
-    jwt_default_role: str | None = setting(
-        None, v.one_of(*v.ROLES), variable="FLEETWIRE_JWT_DEFAULT_ROLE"
-    )
+    jwt_default_role: str | None = setting(None, v.role, variable="FLEETWIRE_JWT_DEFAULT_ROLE")
 
 
 @dataclass(frozen=True)

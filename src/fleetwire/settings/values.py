@@ -1,6 +1,7 @@
 """What a setting can hold: each function returns the value, or raises ValueError.
 
-The error says what it must be, to be put behind the setting's name.
+The error says what it must be, to be put behind the setting's name. What needs the kit imports it
+when it is called: the kit brings the web framework along, and most commands do without.
 """
 
 import ipaddress
@@ -11,8 +12,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from fleetwire.errors import InvalidValueError
-from fleetwire.kit.durations import parse_duration
-from fleetwire.kit.people import ROLES as ROLES
 
 MIN_SECRET_CHARS = 32  # HS256 wants a key as long as its hash (RFC 7518 §3.2)
 
@@ -182,6 +181,8 @@ def ports_by_app(value: object) -> dict[str, int]:
 
 def lengths_of_time(value: object) -> dict[str, float]:
     """Lengths of time in seconds by name: `medical=5m,medical/ecg_monitor=10s`, or a table."""
+    from fleetwire.kit.durations import parse_duration
+
     if isinstance(value, str):
         pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
         value = {name.strip(): length.strip() for name, _, length in pairs}
@@ -196,11 +197,21 @@ def lengths_of_time(value: object) -> dict[str, float]:
     return lengths
 
 
+def role(value: object) -> str:
+    """A role."""
+    from fleetwire.kit.people import ROLES
+
+    found: str = one_of(*ROLES)(value)
+    return found
+
+
 def roles_by_name(value: object) -> dict[str, str]:
     """Our roles by others' names for them: `fleet-admin=administrator,staff=operator`, or a table.
 
     The last = of a pair counts: others' names may have one.
     """
+    from fleetwire.kit.people import ROLES
+
     if isinstance(value, str):
         pairs = [pair.rpartition("=") for pair in value.split(",") if pair.strip()]
         value = {name.strip(): role.strip().lower() for name, _, role in pairs}
