@@ -17,7 +17,7 @@ compile() {
 }
 
 compile --group build "$@" --output-file requirements/run.txt
-compile --group build --extra dev --constraint requirements/run.txt "$@" \
+compile --group build --extra dev --extra otel --constraint requirements/run.txt "$@" \
     --output-file requirements/dev.txt
 
 if grep -nE '://|file:|^-' requirements/*.txt; then

@@ -7,6 +7,7 @@ import pytest
 
 from fleetwire.broker.delivery import Delivery
 from fleetwire.errors import StoreUnavailableError
+from fleetwire.ingest.preparation import Preparation
 from fleetwire.ingest.router import Router
 from fleetwire.ingest.unknown import Unknown
 from fleetwire.kit import App, Device, Reading
@@ -56,9 +57,10 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
 def registrar(house: House) -> Registrar:
     registrar = Registrar()
     registrar.released = house.released
-    house.road.unknown = registrar
-    known = house.road._find_device
-    house.road._find_device = lambda app, device_id: (
+    preparation = house.road.preparation
+    preparation.unknown = registrar
+    known = preparation._find_device
+    preparation._find_device = lambda app, device_id: (
         known(app, device_id) or registrar.find(app, device_id)
     )
     return registrar
@@ -132,9 +134,9 @@ async def test_of_apps_that_share_a_topic_the_first_that_lets_it_in_has_it(
             return Reading(device, "t", body["value"])
 
         apps.append(app)
-    house.road._router = Router(apps)
-    house.road.unknown = choosy = Choosy()
-    house.road._find_device = choosy.find
+    choosy = Choosy()
+    house.road.preparation = Preparation(Router(apps), choosy.find)
+    house.road.preparation.unknown = choosy
     for device_id in ("new", "nobody"):
         house.send(ONE, device_id, f"d/{device_id}/data")
         house.send(ONE, device_id, f"d/{device_id}/data")

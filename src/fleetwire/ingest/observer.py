@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fleetwire.broker.delivery import Delivery
 
 if TYPE_CHECKING:
-    from fleetwire.ingest.road import Batch
+    from fleetwire.ingest.preparation import Batch
 
 
 class RoadObserver(ABC):

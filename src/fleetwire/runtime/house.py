@@ -251,7 +251,7 @@ class House:
             {app.name: app.readings_event for app in self.apps if app.readings_event},
             settings.ingest.batch_messages,
         )
-        self.road.unknown = self.provisioning.itself
+        self.road.preparation.unknown = self.provisioning.itself
         rights = Rights(
             device_authenticator,
             registry,

@@ -32,7 +32,8 @@ from fleetwire.features.quarantine.ledger import QuarantineLedger, delivery_of, 
 from fleetwire.features.quarantine.search import RefusedMessage
 from fleetwire.features.quarantine.selection import Selection, newest_id
 from fleetwire.features.quarantine.sink import QuarantineSqlSink
-from fleetwire.ingest.road import Batch, Road
+from fleetwire.ingest.preparation import Batch
+from fleetwire.ingest.road import Road
 from fleetwire.kit import instants
 from fleetwire.kit.device import Device
 from fleetwire.kit.effects import Effect

@@ -8,7 +8,7 @@ from opentelemetry.trace import Link, SpanKind, Tracer, get_current_span
 
 from fleetwire.broker.delivery import Delivery
 from fleetwire.ingest.observer import RoadObserver
-from fleetwire.ingest.road import Batch
+from fleetwire.ingest.preparation import Batch
 from fleetwire.protocol.constants import USER_PROPERTY
 from fleetwire.runtime.tracing.context import context_in
 
