@@ -84,7 +84,8 @@ def test_stored_events_come_first_and_then_what_happens(device: Device, run: Run
     events = [json.loads(line) for line in told.out.splitlines()]
     assert [event["data"]["value"] for event in events] == [0, 1, 2]
     with device.measuring():
-        live = run("follow", "--query", "type:pulse_oximeter", *EVENTS, "--count", "2")
+        words = ("--query", "type:pulse_oximeter", "--device", "cli-f", *EVENTS)
+        live = run("follow", *words, "--count", "2")
     assert live.status == 0, live.err
     assert live.out.count("medical/cli-f device.data.received") == 2
 

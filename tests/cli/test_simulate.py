@@ -60,7 +60,8 @@ class Handler(BaseHTTPRequestHandler):
 def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
     monkeypatch.setenv("FLEETWIRE_TOKEN", "good")
     with Registry() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))  # how often it looks for its end
+        # It looks for its end so often, in seconds.
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield server
         server.shutdown()

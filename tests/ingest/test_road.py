@@ -225,6 +225,19 @@ async def test_what_no_handler_accepts_is_quarantined_and_acknowledged(house: Ho
     assert house.rows("SELECT number FROM readings") == [(5.0,)]
 
 
+async def test_who_publishes_what_he_may_not_is_told_of_once(house: House) -> None:
+    told: list[tuple[str, str, str, str]] = []
+    house.road.forbidden = lambda *what: told.append(what)
+    for topic in ("d/two/data", "d/two/data", "d/three/data"):
+        house.send(b'{"value": 1}', topic=topic, refused="not yours")
+    house.send(b'{"value": -1}')  # allowed, and wrong
+    await house.finish()
+    assert told == [
+        ("client", "device:demo/one", "", f"PUBLISH 'd/{name}/data': not yours")
+        for name in ("two", "three")
+    ]
+
+
 async def test_a_redelivery_stores_and_tells_nothing_twice(house: House) -> None:
     house.send(b'{"value": 1, "at": 5}', "first")
     house.send(b'{"value": 1, "at": 5}', "again")

@@ -57,6 +57,7 @@ async def test_a_restored_backup_holds_a_prefix_of_what_was_acknowledged(
     while len(acknowledged) < 100:
         assert not loading.done()
         await asyncio.sleep(0.01)
+    token = await asyncio.to_thread(house.login)
     before = len(acknowledged)
     archive = tmp_path / "backup.zip"
     data = ("--data-dir", str(house.data_dir))
@@ -83,8 +84,8 @@ async def test_a_restored_backup_holds_a_prefix_of_what_was_acknowledged(
     assert before <= len(held) < len(acknowledged)
     assert set(acknowledged[:before]) <= set(held)
 
-    # What was restored is a house: its people sign in, and its tokens are still good.
-    token = house.login()
+    # What was restored is a house: its people sign in, and the tokens of before are still good.
+    later = house.login()
     house.stop()
     again = House(tmp_path / "again")
     again.folder.mkdir()
@@ -95,7 +96,9 @@ async def test_a_restored_backup_holds_a_prefix_of_what_was_acknowledged(
         header = {"Authorization": f"Bearer {token}"}
         async with httpx.AsyncClient(base_url=again.url, headers=header) as http:
             me = await http.get("/api/v1/auth/me")
+            gone = await http.get("/api/v1/auth/me", headers={"Authorization": f"Bearer {later}"})
         assert me.status_code == 200, me.text
+        assert gone.status_code == 401  # this login came after the backup
         assert again.login()
         refused = fleetwire("restore", str(archive), "--data-dir", str(restored), "--force")
         assert refused.returncode == 2

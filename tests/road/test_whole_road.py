@@ -255,6 +255,7 @@ def test_who_may_not_is_refused_and_it_can_be_seen(
         assert eventually(lambda words=words: words in refusals(platform))
         assert words in shared_house.log()
     assert "devices/other/data" in shared_house.log()
+    assert eventually(lambda: "PUBLISH 'devices/other/data'" in refusals(platform))
     for secret in (login.password, extra["password"], short.password):
         assert secret not in shared_house.log()
 

@@ -14,7 +14,7 @@ from fleetwire.runtime.house import House
 from fleetwire.settings.loading import load
 from tests.routes.things import THEIRS, TableGate, Things
 
-APPS = ("medical", "tablets")
+APPS = ("medical", "tablets", "vending")
 
 
 class Served:
@@ -27,7 +27,9 @@ class Served:
             name: httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
             for name, app in self.apps.items()
         }
-        self.things = Things(house, self.http["platform"], self.http["tablets"])
+        self.things = Things(
+            house, self.http["platform"], self.http["tablets"], self.http["vending"]
+        )
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

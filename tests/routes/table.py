@@ -37,7 +37,14 @@ PASSWORD = "correct horse battery"
 MANY = {"ids": ["{refused}"]}
 
 LOGIN = [
-    Line("POST", "/api/v1/auth/login", OPEN, 401, json={"username": "x", "password": PASSWORD}),
+    # A name of its own each time: wrong passwords for one name are throttled.
+    Line(
+        "POST",
+        "/api/v1/auth/login",
+        OPEN,
+        401,
+        json={"username": "{name}", "password": PASSWORD},
+    ),
     Line("POST", "/api/v1/auth/refresh", OPEN, 401, json={"refresh_token": "x"}),
     Line("POST", "/api/v1/auth/logout", OPEN, 204, json={"refresh_token": "x"}),
     Line("GET", "/api/v1/auth/me", SIGNED_IN),
@@ -264,13 +271,14 @@ _LENDING = {
     "endTime": "2026-02-03T17:00:00Z",
 }
 _MENDING = {"deviceIds": ["{tablet}"], "maintenanceStatus": "DAMAGED"}
+_WRONG_LOGIN = {"username": "{name}", "password": PASSWORD}
 _USER = {"username": "{name}", "password": PASSWORD, "role": "STAFF"}
 
 TABLETS = [
     # What is wrong with a request is 400 there.
     *(replace(line, answer=400) if line.answer == 422 else line for line in LOGIN),
     Line("GET", "/health", OPEN),
-    Line("POST", "/api/auth/login", OPEN, 401, json={"username": "x", "password": PASSWORD}),
+    Line("POST", "/api/auth/login", OPEN, 401, json=_WRONG_LOGIN),
     Line("GET", "/api/auth/verify", SIGNED_IN),
     Line("GET", "/api/auth/me", SIGNED_IN),
     *(Line("GET", f"/api/device{end}", "device.read") for end in ("", "/")),
@@ -306,8 +314,98 @@ TABLETS = [
     ),
 ]
 
-LISTENERS = {"platform": PLATFORM, "medical": MEDICAL, "tablets": TABLETS}
-PREFIXES = {"platform": ("",), "medical": ("", "/mqtt"), "tablets": ("",)}
+_MACHINE = "/api/machines/{machine}"
+_ONE_OF = {"order_id": "{order}"}
+_SALE = {"slot_id": 1, "payment_method": "qris"}
+_SALES = {"items": [{"slot_id": 1}], "payment_method": "qris"}
+_RESTOCK = {"slot_id": "{slot}", "quantity": 1, "change_type": "RESTOCK"}
+_LEVEL = {"slots": [{"slot_number": 1, "level": "LOW"}]}
+_TELEMETRY = {"machine_id": "{machine}", "data": {"temperature": 4}}
+
+# Without a payment gateway nobody can buy anything: a sandbox is for development.
+VENDING = [
+    *(line for line in LOGIN if not line.path.endswith("/change-password")),
+    Line(
+        "POST",
+        "/api/v1/auth/change-password",
+        SIGNED_IN,
+        400,  # as 422 is said here: it asks for the old one
+        json={"old_password": "wrong", "new_password": PASSWORD},
+    ),
+    Line("GET", "/health", OPEN),
+    Line("POST", "/api/auth/login", OPEN, 401, json={"username": "x", "password": PASSWORD}),
+    Line("POST", "/api/auth/machine", OPEN, 401, json={"machine_id": "x", "token": "x"}),
+    Line("GET", "/api/auth/me", SIGNED_IN),
+    Line("GET", "/api/products", OPEN),
+    Line("GET", "/api/products/all", OPEN),
+    Line("GET", "/api/products/available", OPEN),
+    Line("POST", "/api/products", "device.write", 201, json={"name": "{name}", "price": 1}),
+    Line("PUT", "/api/products/{product}", "device.write", json={"price": 2}, names=True),
+    Line("DELETE", "/api/products/{product}", "device.write", names=True),
+    Line("POST", "/api/orders", OPEN, 503, json=_SALE),
+    Line("POST", "/api/orders/multi", OPEN, 503, json=_SALES),
+    Line("GET", "/api/orders/{order}", OPEN),
+    Line("GET", "/api/orders/machine/{machine}", "device.read", names=True),
+    Line("POST", "/api/payments/webhook", OPEN, 400, json={"order_id": "{order}"}),
+    Line("POST", "/api/payments/verify/{order}", OPEN),
+    Line("PATCH", "/api/payments/method/{order}", OPEN, json={"payment_method": "va"}),
+    Line("POST", "/api/payments/cancel/{order}", OPEN),
+    Line("GET", "/api/payments/{order}", OPEN),
+    Line("POST", "/api/payments/refund/{order}", "command.send", 400, names=True),
+    Line("GET", "/api/payments/sandbox/{order}", OPEN, 404),
+    Line("POST", "/api/payments/sandbox/{order}", OPEN, 404, query={"action": "pay"}),
+    Line("POST", "/api/dispense/trigger", "command.send", 400, json=_ONE_OF, names=True),
+    Line("POST", "/api/dispense/multi", "command.send", 400, json=_ONE_OF, names=True),
+    Line("POST", "/api/dispense/retry", "command.send", 400, json=_ONE_OF, names=True),
+    Line(
+        "POST",
+        "/api/dispense/confirm",
+        "command.send",
+        404,  # nothing of it was to be dispensed
+        json={**_ONE_OF, "success": True},
+        names=True,
+    ),
+    Line("GET", "/api/dispense/status/{order}", "device.read", names=True),
+    Line("GET", "/api/dispense/logs/{machine}", "device.read", names=True),
+    Line("GET", "/api/stock/{machine}", "device.read", names=True),
+    Line("GET", "/api/stock/logs/{machine}", "device.read", names=True),
+    Line("POST", "/api/stock/update", "command.send", json=_RESTOCK, names=True),
+    Line("POST", "/api/stock/report/{machine}", "message.publish", json=_LEVEL, names=True),
+    Line("GET", "/api/machines", "device.read"),
+    Line("POST", "/api/machines", "device.write", 201, json={"machine_id": "{name}"}),
+    Line("GET", _MACHINE, "device.read", names=True),
+    Line("POST", _MACHINE + "/status", "command.send", json={"status": "ONLINE"}, names=True),
+    Line("PUT", _MACHINE + "/config", "device.write", json={"motorTimeout": 1}, names=True),
+    Line("GET", _MACHINE + "/stats", "device.read", names=True),
+    Line(
+        "POST",
+        _MACHINE + "/slots/assign",
+        "device.write",
+        json={"slot_number": 1, "product_id": None},
+        names=True,
+    ),
+    Line("POST", "/api/telemetry", "message.publish", json=_TELEMETRY, names=True),
+    Line("GET", "/api/telemetry/{machine}", "device.read", names=True),
+    Line("GET", "/api/telemetry/{machine}/latest", "device.read", names=True),
+    Line("GET", "/api/telemetry/{machine}/summary", "device.read", names=True),
+    Line(
+        "POST",
+        "/api/temperature/log",
+        "message.publish",
+        json={"machine_id": "{machine}", "value": 4},
+        names=True,
+    ),
+    Line("GET", "/api/temperature/{machine}", "device.read", names=True),
+    Line("POST", "/api/machine-data", "message.publish", json=_TELEMETRY, names=True),
+    Line("GET", "/api/machine-data/latest", "device.read"),
+    Line("GET", "/api/machine-data/today", "device.read"),
+    Line("GET", "/api/machine-data/machine/{machine}", "device.read", names=True),
+    Line("GET", "/api/machine-data/stats/{machine}", "device.read", names=True),
+    Line("GET", "/api/finance/summary", "device.read"),
+]
+
+LISTENERS = {"platform": PLATFORM, "medical": MEDICAL, "tablets": TABLETS, "vending": VENDING}
+PREFIXES = {"platform": ("",), "medical": ("", "/mqtt"), "tablets": ("",), "vending": ("",)}
 
 DOCUMENTATION = (
     "/openapi.json",
@@ -335,6 +433,9 @@ class Channel:
         """How the channel is called in the report."""
         return f"{self.listener} {self.path}"
 
+
+# Channels that are open to whoever knows an id that cannot be guessed.
+OPEN_CHANNELS = ("/ws/order:{order_id}",)
 
 CHANNELS = [
     *(

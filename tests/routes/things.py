@@ -10,10 +10,11 @@ import httpx
 from fastapi.requests import HTTPConnection
 from sqlalchemy import insert
 
+from fleetwire.apps.vending import orders
 from fleetwire.errors import UnauthenticatedError
 from fleetwire.features.accounts.permissions import PERMISSIONS
 from fleetwire.features.quarantine.tables import quarantine
-from fleetwire.kit import Caller, Gate, instants
+from fleetwire.kit import Caller, Gate, Transaction, instants
 from fleetwire.net.client import MQTTClient
 from fleetwire.runtime.house import House
 
@@ -51,10 +52,17 @@ def bearer(organization: int, without: str = "") -> dict[str, str]:
 class Things:
     """Makes what is named, by the routes themselves where there is one."""
 
-    def __init__(self, house: House, http: httpx.AsyncClient, tablets: httpx.AsyncClient) -> None:
+    def __init__(
+        self,
+        house: House,
+        http: httpx.AsyncClient,
+        tablets: httpx.AsyncClient,
+        vending: httpx.AsyncClient,
+    ) -> None:
         self._house = house
         self._http = http
         self._tablets = tablets
+        self._vending = vending
         self._numbers = itertools.count(1)
         self._clients: list[MQTTClient] = []
 
@@ -80,7 +88,7 @@ class Things:
             if name is not None and name not in made:
                 made[name] = str(await getattr(self, f"_{name}")(made))
         filled = template.format(**made)
-        return int(filled) if template == "{refused}" else filled
+        return int(filled) if template in ("{refused}", "{slot}") else filled
 
     async def _name(self, made: dict[str, str]) -> str:
         return f"new-{next(self._numbers)}"
@@ -121,6 +129,37 @@ class Things:
         answer = await self._tablets.post(path, json=body, headers=bearer(OURS))
         assert answer.status_code == 200, answer.text
         return answer.json()["data"]
+
+    async def _machine(self, made: dict[str, str]) -> str:
+        machine = {"machine_id": self._ours()}
+        return str((await self._post_to_vending("/api/machines", machine))["id"])
+
+    async def _product(self, made: dict[str, str]) -> int:
+        product = {"name": self._ours(), "price": 5000}
+        return int((await self._post_to_vending("/api/products", product))["data"]["id"])
+
+    async def _slot(self, made: dict[str, str]) -> int:
+        path = f"/api/machines/{await self._machine(made)}/slots/assign"
+        body = {"slot_number": 1, "product_id": await self._product(made)}
+        return int((await self._post_to_vending(path, body))["slots"][0]["slot_id"])
+
+    async def _order(self, made: dict[str, str]) -> str:
+        slot = await self._slot(made)
+        restock = {"slot_id": slot, "quantity": 1, "change_type": "RESTOCK"}
+        await self._post_to_vending("/api/stock/update", restock)
+
+        def work(tx: Transaction) -> str:
+            return orders.create(
+                tx, [(slot, 1)], payment_method="qris", customer_phone=None, open_s=900,
+                now=instants.now(),
+            )  # fmt: skip
+
+        return await self._house.database.write(work)
+
+    async def _post_to_vending(self, path: str, body: Any) -> Any:
+        answer = await self._vending.post(path, json=body, headers=bearer(OURS))
+        assert answer.status_code in (200, 201), answer.text
+        return answer.json()
 
     async def _group(self, made: dict[str, str]) -> str:
         group = {"name": self._ours(), "query": "tag:cold"}

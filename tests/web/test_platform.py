@@ -161,7 +161,9 @@ async def test_every_route_but_signing_in_wants_a_token(
             answer = await http.request(method, url, json={})
             assert answer.status_code == 401, (method, path)
             assert answer.headers["www-authenticate"] == "Bearer"
-    assert is_open == {f"{API}/auth/{what}" for what in OPEN}
+    # A device that is not in yet has a code or a fleet key, and no token.
+    newcomers = {f"{API}/provision/{what}" for what in ("claim", "enrol", "poll")}
+    assert is_open == {f"{API}/auth/{what}" for what in OPEN} | newcomers
 
 
 async def test_accounts_over_http_from_making_to_closing(

@@ -22,7 +22,7 @@ def _group() -> None:
 
 @claims_app.command("list")
 def list_claims(as_json: AsJson = False, url: Url = None, token: Token = None) -> None:
-    """List claims, the newest first. Their codes are not among it.
+    """List claims, the newest first, without their codes.
 
     [dim]fleetwire claims list[/]
     """

@@ -230,7 +230,9 @@ def subscribe(
 @app.command()
 def simulate(
     family: Annotated[str, typer.Argument(help="Whose devices: medical, tablets, …")],
-    devices: Annotated[int, typer.Option(min=1, max=10_000, help="How many.")] = 10,
+    devices: Annotated[
+        int, typer.Option("--devices", "--machines", min=1, max=10_000, help="How many.")
+    ] = 10,
     rate: Annotated[
         float, typer.Option(min=0.01, max=1000, help="Messages a second, per device.")
     ] = 1.0,
@@ -263,6 +265,7 @@ def simulate(
 
     [dim]fleetwire simulate medical --devices 50 --rate 2 --duration 1m --username admin[/]
     [dim]fleetwire simulate tablets --devices 200 --seed 7[/]
+    [dim]fleetwire simulate vending --machines 50 --fault-rate 0.05[/]
     """
     from fleetwire.cli import simulate as simulation, simulate_app
     from fleetwire.kit.durations import parse_duration

@@ -80,6 +80,8 @@ class Road:
         self.counters = Counters()
         self.is_stalled = False
         self.observer: RoadObserver | None = None
+        # Told of who published what he may not: client id, identity, address, what in words.
+        self.forbidden: Callable[[str, str, str, str], None] | None = None
         self.preparation = Preparation(router, find_device)
         self._source = source
         self._database = database
@@ -368,7 +370,7 @@ class Road:
             self._seen(seen, received_at)
 
     def _tell(self, refused: Refused) -> None:
-        """Log the first refusal of each client and topic; all of them are in quarantine."""
+        """Tell of the first refusal of each client and topic; all of them are in quarantine."""
         delivery = refused.delivery
         key = (delivery.client_id, delivery.publish.topic_name)
         if key in self._told:
@@ -383,6 +385,9 @@ class Road:
             topic=delivery.publish.topic_name[:200],
             reason=refused.reason[:200],
         )
+        if delivery.refused and self.forbidden is not None:
+            what = f"PUBLISH {delivery.publish.topic_name[:200]!r}: {delivery.refused}"
+            self.forbidden(delivery.client_id, delivery.identity, "", what)
 
     def _failed(self, error: Exception) -> None:
         self._rolled_back()

@@ -12,38 +12,27 @@ import structlog
 from fleetwire.broker.broker import Broker
 from fleetwire.errors import StoreUnavailableError
 from fleetwire.features.accounts.api_keys import ApiKeys
-from fleetwire.features.accounts.invitations import Invitations
-from fleetwire.features.accounts.password_resets import PasswordResets
-from fleetwire.features.accounts.people import PeopleService
-from fleetwire.features.accounts.personal_keys import PersonalKeys
 from fleetwire.features.accounts.service import Accounts
 from fleetwire.features.acl.rights import Rights
-from fleetwire.features.acl.service import AclTester, RightsOfNow
-from fleetwire.features.alarms.service import AlarmService
+from fleetwire.features.acl.service import RightsOfNow
 from fleetwire.features.alarms.sinks import AlarmSink
 from fleetwire.features.areas.service import AreaService
 from fleetwire.features.audit.refusals import RefusalAudit
 from fleetwire.features.audit.retention import AuditRetention
 from fleetwire.features.audit.service import SqlAudit
-from fleetwire.features.broker.bridges import BridgesService
-from fleetwire.features.broker.clients import ClientsService
-from fleetwire.features.broker.retained import RetainedService
 from fleetwire.features.broker.service import BrokerService
 from fleetwire.features.commands.batches import BatchService
 from fleetwire.features.commands.sending import SendSink
 from fleetwire.features.commands.service import CommandService
 from fleetwire.features.commands.sinks import AnswerSink
 from fleetwire.features.devices.authenticator import DeviceAuthenticator
-from fleetwire.features.devices.bulk import BulkImport
 from fleetwire.features.devices.door import Door
 from fleetwire.features.devices.events import last_cursor, make_event_log
-from fleetwire.features.devices.export import DeviceExport
 from fleetwire.features.devices.groups import Groups
 from fleetwire.features.devices.membership import Memberships
 from fleetwire.features.devices.overflows import QueueOverflows
 from fleetwire.features.devices.people import PersonGrants
 from fleetwire.features.devices.presence import Presence
-from fleetwire.features.devices.presence_service import PresenceService
 from fleetwire.features.devices.registry import Registry
 from fleetwire.features.devices.service import DeviceService
 from fleetwire.features.devices.sinks import ReportSink
@@ -56,7 +45,6 @@ from fleetwire.features.machines.service import MachineTokens
 from fleetwire.features.messages.keeping import Keeper
 from fleetwire.features.messages.service import MessagesService
 from fleetwire.features.organizations.repository import first_organization
-from fleetwire.features.organizations.service import Organizations
 from fleetwire.features.quarantine.rerun import Rerun
 from fleetwire.features.quarantine.service import QuarantineService
 from fleetwire.features.quarantine.sink import QuarantineSqlSink
@@ -84,7 +72,6 @@ from fleetwire.kit import (
     Machines,
     Messages,
     Mode,
-    People,
     Reading,
     Realtime,
     Report,
@@ -98,30 +85,20 @@ from fleetwire.kit.jobs import Jobs
 from fleetwire.kit.types import DeviceTypes
 from fleetwire.net.bridge.bridges import Bridges
 from fleetwire.net.sys_topics import SysTopics
-from fleetwire.runtime import mqtt
-from fleetwire.runtime.figures import (
-    CommandFigures,
-    backup_figures,
-    bridge_figures,
-    http_figures,
-    ingest_figures,
-    mqtt_figures,
-    realtime_figures,
-    store_figures,
-    trust_figures,
-)
+from fleetwire.runtime import figures, mqtt
+from fleetwire.runtime.addresses import urls
 from fleetwire.runtime.guests import Guests
 from fleetwire.runtime.issuers import claim_rules
 from fleetwire.runtime.limits import broker_limits, connection_limits, realtime_bounds
 from fleetwire.runtime.listeners import Listeners
-from fleetwire.runtime.loader import load_apps, migrations_of
+from fleetwire.runtime.loader import load_apps, migrate_all
 from fleetwire.runtime.metrics import Metrics
 from fleetwire.runtime.observability import HouseHealth
 from fleetwire.runtime.observers import Tracing, tracing_of
 from fleetwire.runtime.provisioning import Provisioning
+from fleetwire.runtime.services import services_of_routes
 from fleetwire.settings import Settings, is_loopback, secret_file
 from fleetwire.store.journal.journal import SqlJournal
-from fleetwire.store.migrate import migrate
 from fleetwire.web.gate import TokenGate
 from fleetwire.web.idempotency import Idempotency
 from fleetwire.web.realtime.hub import RealtimeHub
@@ -252,6 +229,7 @@ class House:
             settings.ingest.batch_messages,
         )
         self.road.preparation.unknown = self.provisioning.itself
+        self.road.forbidden = self._refusals.refused
         rights = Rights(
             device_authenticator,
             registry,
@@ -299,34 +277,32 @@ class House:
         self.health = HouseHealth(
             self.server, self.broker, self.road, self.database, self.bridges, self.journal,
             Metrics([
-                partial(mqtt_figures, self.server, self.broker),
-                partial(bridge_figures, self.bridges),
-                partial(http_figures, traffic),
-                partial(ingest_figures, self.road, self.server, self._readings),
-                partial(trust_figures, self._quarantine, self._audit_retention),
-                partial(store_figures, self.database, self.journal),
-                partial(realtime_figures, self.realtime),
-                CommandFigures(self.commands, self.bus),
+                partial(figures.mqtt_figures, self.server, self.broker),
+                partial(figures.bridge_figures, self.bridges),
+                partial(figures.http_figures, traffic),
+                partial(figures.ingest_figures, self.road, self.server, self._readings),
+                partial(figures.trust_figures, self._quarantine, self._audit_retention),
+                partial(figures.store_figures, self.database, self.journal),
+                partial(figures.realtime_figures, self.realtime),
+                figures.CommandFigures(self.commands, self.bus),
                 self.provisioning.figures,
-                partial(backup_figures, settings.data_dir),
+                partial(figures.backup_figures, settings.data_dir),
             ]),
         )  # fmt: skip
         areas = AreaService(self.database, audit, self._memberships.touch_organization)
         owners = TopicOwners(self.devices, by_name)
+        of_routes = services_of_routes(
+            self.database, audit, accounts=self.accounts, keys=self.keys, devices=self.devices,
+            registry=registry, areas=areas, owners=owners, rights=rights, broker=self.broker,
+            bridges=self.bridges,
+        )  # fmt: skip
         self.services: dict[type, object] = {
             Accounts: self.accounts,
             ApiKeys: self.keys,
-            PersonalKeys: PersonalKeys(self.keys),
-            Invitations: Invitations(self.database, audit, self.accounts),
-            PasswordResets: PasswordResets(self.database, audit, self.accounts),
-            People: PeopleService(self.accounts, self.keys),
             DeviceService: self.devices,
-            AlarmService: AlarmService(self.database),
             Audit: audit,
             SqlAudit: audit,
             BrokerService: overview,
-            BridgesService: BridgesService(self.bridges),
-            ClientsService: ClientsService(self.broker, registry.by_id, audit),
             BatchService: self.batches,
             CommandBatches: self.batches,
             CommandService: self.commands,
@@ -334,8 +310,6 @@ class House:
             DeviceTypes: self._types,
             Devices: self.devices,
             Areas: areas,
-            DeviceExport: DeviceExport(self.devices, audit),
-            BulkImport: BulkImport(self.devices, areas),
             Groups: self._groups,
             Health: self.health,
             JobService: self.jobs,
@@ -345,16 +319,13 @@ class House:
             Store: SqlStore(self.database, self._works),
             Machines: machines,
             Messages: MessagesService(self.server, owners, Keeper(self.broker)),
-            Organizations: Organizations(self.database, audit),
-            PresenceService: PresenceService(self.database, self.devices),
             QuarantineService: self.quarantine,
             Rerun: self.rerun,
-            AclTester: AclTester(rights),
-            RetainedService: RetainedService(self.broker, owners, audit),
             Realtime: stream,
             RealtimeHub: self.realtime,
             Telemetry: telemetry,
             **self.provisioning.services,
+            **of_routes,
         }
         self.listeners = Listeners(
             settings, self.apps, self._gate, self.services, self._idempotency, self.realtime,
@@ -384,7 +355,7 @@ class House:
         A house that is not listening has no ports, and somebody else calls its timers.
         """
         settings = self.settings
-        applied = await asyncio.to_thread(self._migrate)
+        applied = await asyncio.to_thread(migrate_all, self.database, self.apps)
         if applied:
             log.info("database prepared", revisions=len(applied))
         self.database.open()
@@ -417,9 +388,8 @@ class House:
         for work in (
             self.road.run, self.presence.run, self.commands.run, self.batches.run,
             self._refusals.run, self.realtime.run, self._memberships.run, self.rerun.run,
-            self.jobs.run,
             self.quarantine.run, self._audit_retention.run, self.provisioning.expiry.run,
-            self._authenticator.run, self._overflows.run, self.journal.run,
+            self._authenticator.run, self._overflows.run, self.jobs.run, self.journal.run,
         ):  # fmt: skip
             self._start(work)
         self._start(self.guests.hearing.run)
@@ -435,24 +405,12 @@ class House:
             self._start(self.certificate.watch)
         self.ports |= await mqtt.listen(settings, self.server, self.certificate)
 
-    def _migrate(self) -> list[str]:
-        folders = [(app.name, migrations_of(app)) for app in self.apps]
-        return migrate(
-            self.database, [(name, folder) for name, folder in folders if folder is not None]
-        )
-
     def _start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._tasks.append(asyncio.create_task(work(), name=work.__qualname__))
 
     def urls(self) -> list[tuple[str, str]]:
         """Return what runs here and where, for people to read."""
-        host = "127.0.0.1" if self.settings.bind in ("0.0.0.0", "::") else self.settings.bind
-        host = f"[{host}]" if ":" in host else host
-        found = [("Platform", f"http://{host}:{self.ports['platform']}/")]
-        for app in self.apps:
-            if app.name in self.ports and app.listener is not None:
-                found.append((app.listener.title, f"http://{host}:{self.ports[app.name]}/docs"))
-        return found + mqtt.urls(self.settings, self.ports)
+        return urls(self.settings, self.apps, self.ports)
 
     # --- life and end ---
 

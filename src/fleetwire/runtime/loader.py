@@ -9,6 +9,8 @@ from pathlib import Path
 from fleetwire.errors import SettingsError
 from fleetwire.kit import App
 from fleetwire.kit.simulation import Simulator
+from fleetwire.store.database import Database
+from fleetwire.store.migrate import migrate
 
 GROUP = "fleetwire.apps"
 
@@ -53,6 +55,12 @@ def simulator_of(name: str) -> type[Simulator]:
         )
     simulator: type[Simulator] = importlib.import_module(found[name]).Simulator
     return simulator
+
+
+def migrate_all(database: Database, apps: Sequence[App]) -> list[str]:
+    """Bring the database to the form that the platform and these apps need; see `migrate`."""
+    folders = [(app.name, migrations_of(app)) for app in apps]
+    return migrate(database, [(name, folder) for name, folder in folders if folder is not None])
 
 
 def migrations_of(app: App) -> Path | None:

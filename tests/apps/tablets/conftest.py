@@ -23,11 +23,17 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def workshop(migrated: Path, tmp_path: Path) -> Iterator[Workshop]:
-    """Three tablets, tab-1 to tab-3, of the organisation 1, and one of another, far-1."""
+def workshop_path(migrated: Path, tmp_path: Path) -> Path:
+    """A copy of it for one test."""
     path = tmp_path / "test.db"
     copyfile(migrated, path)
-    workshop = Workshop(path)
+    return path
+
+
+@pytest.fixture
+def workshop(workshop_path: Path) -> Iterator[Workshop]:
+    """Three tablets, tab-1 to tab-3, of the organisation 1, and one of another, far-1."""
+    workshop = Workshop(workshop_path)
     for code, organization_id in (("tab-1", 1), ("tab-2", 1), ("tab-3", 1), ("far-1", 2)):
         workshop.register(code, organization_id)
     yield workshop

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from fleetwire.apps.tablets import checkouts, maintenance
+from fleetwire.apps.tablets import checkout_book, checkouts, maintenance
 from fleetwire.apps.tablets.checkouts import Lending, Returning
 from fleetwire.apps.tablets.errors import UnavailableError
 from fleetwire.apps.tablets.rows import row_of
@@ -33,7 +33,7 @@ def lend(
 
 
 def read(workshop: Workshop, checkout: int) -> dict[str, Any]:
-    return checkouts.read(workshop.tx.connection, 1, checkout)
+    return checkout_book.read(workshop.tx.connection, 1, checkout)
 
 
 def give_back(workshop: Workshop, checkout: int, returning: Sequence[Returning]) -> list[Effect]:
@@ -88,7 +88,7 @@ def test_numbers_count_up_within_a_day(workshop: Workshop) -> None:
 def test_organisations_count_for_themselves(workshop: Workshop) -> None:
     lend(workshop, "tab-1")
     other, _ = lend(workshop, "far-1", organization_id=2)
-    found = checkouts.read(workshop.tx.connection, 2, other)
+    found = checkout_book.read(workshop.tx.connection, 2, other)
     assert found["number"] == "CHK-20260131-001"
 
 
@@ -188,7 +188,7 @@ def test_a_checkout_of_which_some_came_back_is_not_cancelled(workshop: Workshop)
 def test_another_organisations_checkout_does_not_exist(workshop: Workshop) -> None:
     checkout, _ = lend(workshop, "tab-1")
     with pytest.raises(NotFoundError):
-        checkouts.read(workshop.tx.connection, 2, checkout)
+        checkout_book.read(workshop.tx.connection, 2, checkout)
     with pytest.raises(NotFoundError):
         checkouts.cancel(workshop.tx, 2, checkout, None, workshop.find, "account:9", AT)
 
@@ -213,7 +213,7 @@ def test_checkouts_are_found(
     """«`GET /?status&search&limit=20&offset` → `{data,total,limit,offset}`»"""
     cancel(workshop, lend(workshop, "tab-1")[0])
     lend(workshop, "tab-2")
-    found, total = checkouts.search(
+    found, total = checkout_book.search(
         workshop.tx.connection, 1, status=status, text=text, limit=1, offset=0
     )
     assert (len(found), total) == (min(1, count), count)
@@ -223,7 +223,7 @@ def test_a_tablet_knows_who_had_it(workshop: Workshop) -> None:
     cancel(workshop, lend(workshop, "tab-1")[0])
     lend(workshop, "tab-1", "tab-2")
     tablet = workshop.row("tab-1").id
-    found = checkouts.of_tablet(workshop.tx.connection, tablet, 10, 0)
+    found = checkout_book.of_tablet(workshop.tx.connection, tablet, 10, 0)
     assert [each["status"] for each in found] == ["ACTIVE", "CANCELLED"]
 
 

@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from fleetwire.apps.tablets import configure
-from fleetwire.kit import Commands, Component, Health
+from fleetwire.kit import Commands, Component, Health, People
 from fleetwire.testing import TestHub
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -175,6 +175,26 @@ async def test_staff_may_lend_and_command_but_not_register_or_manage(field: Fiel
     assert (await field.http.get("/api/device/staffed")).json()["data"]["name"] is None
 
 
+async def test_a_viewers_command_is_refused_audited_and_changes_nothing(field: Field) -> None:
+    tablet = await field.hub.device("watched")
+    people = field.hub.service(People)
+    caller = field.hub.caller
+    await people.create(
+        caller, username="vera", password="correct horse", role="viewer", realm="tablets"
+    )
+    vera = await field.login("vera", "correct horse")
+    assert (await vera.get("/api/device/watched")).status_code == 200
+    refused = await vera.post("/api/device/watched/command", json={"action": "SHUTDOWN_DEVICE"})
+    assert refused.status_code == 403
+    assert (await vera.get("/api/device/watched")).json()["data"]["actionLogs"] == []
+    await field.hub.settle()
+    assert tablet.received == []
+    audit = (await field.hub.http("platform").get("/api/v1/audit?limit=5")).json()["items"]
+    assert [each["subject"] for each in audit if each["outcome"] == "refused"] == [
+        "device:tablets/watched"
+    ]
+
+
 # --- devices ---
 
 
@@ -322,7 +342,7 @@ async def test_a_command_reaches_the_tablet_and_ends_at_delivered(field: Field) 
 
 
 async def state_of(field: Field, command_id: str) -> str:
-    ledger = field.hub.service(Commands)  # type: ignore[type-abstract]  # mypy: by interface
+    ledger = field.hub.service(Commands)
     return (await ledger.get(field.hub.caller, command_id)).state
 
 

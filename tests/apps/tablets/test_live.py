@@ -137,7 +137,7 @@ async def test_a_tablet_with_credentials_is_offline_when_its_session_ends(
     assert shown(api, "leaving")["status"] == "OFFLINE"
 
 
-async def test_every_kind_of_message_is_pushed(house: House) -> None:
+async def test_every_kind_of_message_is_pushed(house: House, api: Any) -> None:
     """«JSON texts `{type,deviceId,deviceCode,data}`»"""
     tablet = Tablet(house, "talking")
     async with asyncio.timeout(WAIT_S), watching(house) as next_of:
@@ -152,6 +152,11 @@ async def test_every_kind_of_message_is_pushed(house: House) -> None:
             frame = await next_of(type)
             assert set(frame) == {"type", "deviceId", "deviceCode", "data"}
             assert frame["deviceCode"] == "talking"
+        mending = {"deviceIds": ["talking"], "maintenanceStatus": "DAMAGED"}
+        path = "/api/device/maintenance-status"
+        await asyncio.to_thread(api.patch, path, json=mending)
+        frame = await next_of("device_borrow_status")
+        assert frame["data"]["borrowStatus"] == "IN_MAINTENANCE"
     await asyncio.to_thread(tablet.sleep)
 
 

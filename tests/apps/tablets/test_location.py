@@ -3,10 +3,13 @@
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
 from fleetwire.apps.tablets.bounds import Bounds
 from fleetwire.apps.tablets.distance import distance_m, thinned
 from fleetwire.apps.tablets.location import Span, history, location_receiver, route
+from fleetwire.apps.tablets.rows import keep_newest
+from fleetwire.apps.tablets.tables import locations
 from fleetwire.kit import DomainError, Effect
 from tests.apps.tablets.workshop import AT, SECOND, Workshop, pushed
 
@@ -22,9 +25,11 @@ def receive(workshop: Workshop, body: dict[str, Any], bounds: Bounds | None = No
     return workshop.receive(location_receiver(bounds or Bounds()), "tab-1", body)
 
 
-def places(workshop: Workshop, span: Span | None = None) -> list[dict[str, Any]]:
+def places(
+    workshop: Workshop, span: Span | None = None, *, most: int = 1000
+) -> list[dict[str, Any]]:
     tablet = workshop.row("tab-1").id
-    return history(workshop.tx.connection, tablet, span or Span(), 1000, 0)
+    return history(workshop.tx.connection, tablet, span or Span(), most, 0)
 
 
 def test_a_place_is_pushed_and_makes_the_tablet_online(workshop: Workshop) -> None:
@@ -64,10 +69,24 @@ def test_the_history_is_bounded(workshop: Workshop) -> None:
     ]  # fmt: skip
 
 
-def test_the_default_bound_is_met_within_a_few_rows(workshop: Workshop) -> None:
-    for step in range(300):
-        receive(workshop, place(step * 100))
-    assert 100 <= len(places(workshop)) < 164
+def test_the_default_bound_is_kept_for_each_tablet(workshop: Workshop) -> None:
+    for step in range(110):
+        for code in ("tab-1", "tab-2"):
+            workshop.receive(location_receiver(Bounds()), code, place(step * 100))
+    assert len(places(workshop)) == 100
+
+
+def test_a_long_history_is_bounded_for_tablets_that_take_turns(workshop: Workshop) -> None:
+    receive(workshop, place())
+    workshop.receive(location_receiver(Bounds()), "tab-2", place())
+    mine, other = workshop.row("tab-1").id, workshop.row("tab-2").id
+    row = {"latitude": 1.0, "longitude": 1.0, "at": AT, "received_at": AT}
+    rows = [row | {"tablet": tablet} for _ in range(1500) for tablet in (mine, other)]
+    workshop.tx.execute(insert(locations), rows)
+    # Each of its keys is odd; among a few hundred of them there must be one at which is looked.
+    for last_id in range(2001, 3001, 2):
+        keep_newest(workshop.tx, locations, mine, 1001, last_id)
+    assert len(places(workshop, most=3000)) == 1001
 
 
 def test_the_history_is_oldest_first_whatever_came_when(workshop: Workshop) -> None:

@@ -1,6 +1,9 @@
 """Virtual tablets: the same again for the same seed, and the truth about what they did."""
 
 import asyncio
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -131,6 +134,44 @@ async def test_the_tables_say_what_the_tablets_know(house: House) -> None:
         assert (shown["latitude"], shown["longitude"]) == tablet.place
         assert shown["actionLogs"][0]["kind"] in ("event", "command")
     assert house.select("SELECT count(*) FROM quarantine") == [(0,)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("with_account", [False, True])
+def test_the_command_line_drives_them_and_says_how_it_went(
+    house: House, with_account: bool
+) -> None:
+    words = [
+        "simulate",
+        "tablets",
+        "--devices",
+        "5",
+        "--rate",
+        "10",
+        "--duration",
+        "2s",
+        "--seed",
+        "7",
+    ]
+    words += ["--port", str(house.mqtt_port), "--platform-url", house.url]
+    if with_account:
+        assert house.administrator is not None
+        words += ["--username", "admin", "--password", house.administrator.password]
+    done = subprocess.run(
+        [sys.executable, "-m", "fleetwire.cli.main", *words],
+        capture_output=True,
+        text=True,
+        timeout=40,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    statuses = int(re.findall(r"statuses (\d+)", done.stdout)[0])
+    assert statuses > 5
+    assert "errors 0" in done.stdout
+    data = house.http(url_of(house)).get("/api/device").json()["data"]
+    assert len(data) == 5
+    # Whose session ended is known of those with credentials.
+    assert {each["status"] for each in data} == {"OFFLINE" if with_account else "ONLINE"}
 
 
 def command(house: House, tablet: VirtualTablet) -> str:

@@ -30,7 +30,7 @@ def jobs(rooms: Rooms) -> JobService:
 
 @pytest.fixture
 async def http(rooms: Rooms, jobs: JobService) -> AsyncIterator[httpx.AsyncClient]:
-    services = {JobService: jobs, BulkImport: BulkImport(rooms.devices)}
+    services = {JobService: jobs, BulkImport: BulkImport(rooms.devices, rooms.areas)}
     async with serving([router, imports], services) as client:
         yield client
 

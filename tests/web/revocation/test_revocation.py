@@ -8,7 +8,9 @@ ended; and no new one can be opened.
 import asyncio
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import httpx
 import pytest
 
 from fleetwire.net.client import MessageRefusedError
@@ -114,3 +116,31 @@ async def test_who_is_an_operator_no_more_sends_no_more_over_mqtt(
     async with connected(shared_house, access) as client:
         with pytest.raises(MessageRefusedError):
             await client.publish(topic, b"{}", 1)
+
+
+@pytest.fixture
+def selling(tmp_path: Path) -> Iterator[House]:
+    """A house with the vending app, whose devices sign in over HTTP, too."""
+    house = House(tmp_path, apps=("medical", "vending"))
+    try:
+        house.start()
+        yield house
+    finally:
+        house.close()
+
+
+def test_a_device_whose_credential_is_revoked_is_signed_out_over_http(selling: House) -> None:
+    machine = {"app": "vending", "device_id": "VM1", "type": "vending_machine"}
+    credential = accesses.owner(selling, "POST", "/api/v1/devices", machine)["credential"]
+    login = {"machine_id": "VM1", "token": credential["password"]}
+    with httpx.Client(base_url=f"http://127.0.0.1:{selling.app_ports['vending']}") as http:
+        signed_in = http.post("/api/auth/machine", json=login)
+        assert signed_in.status_code == 200, signed_in.text
+        headers = {"Authorization": f"Bearer {signed_in.json()['token']}"}
+        assert http.get("/api/auth/me", headers=headers).status_code == 200
+        path = f"/api/v1/devices/vending/VM1/credentials/{credential['id']}"
+        accesses.owner(selling, "DELETE", path)
+        began = time.monotonic()
+        assert http.get("/api/auth/me", headers=headers).status_code == 401
+        assert http.post("/api/auth/machine", json=login).status_code == 401
+        assert time.monotonic() - began < SOON_S

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, select
 
 from fleetwire.apps.tablets import fields
 from fleetwire.apps.tablets.presence import hear
 from fleetwire.apps.tablets.rows import keep_newest, row_of
-from fleetwire.apps.tablets.tables import actions, tablets
+from fleetwire.apps.tablets.tables import actions
 from fleetwire.kit import Device, Effect, Event, Incoming, NotAcceptedError, Transaction
 from fleetwire.kit.instants import iso
 
@@ -46,10 +46,8 @@ def receive_event(
     said = fields.text(body, "message", MAX_MESSAGE_CHARS)
     at = fields.instant(body, "timestamp", message.received_at)
     row = row_of(tx, device, message.received_at)
-    effects = hear(tx, device, row, message.received_at)
-    if event_type in _KIOSK:
-        where = update(tablets).where(tablets.c.id == device.id)
-        tx.execute(where.values(kiosk_mode=_KIOSK[event_type]))
+    changed = {"kiosk_mode": _KIOSK[event_type]} if event_type in _KIOSK else None
+    effects = hear(tx, device, row, message.received_at, changed)
     add(
         tx,
         device.id,

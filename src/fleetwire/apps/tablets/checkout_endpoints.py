@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
 
-from fleetwire.apps.tablets import audit_log, checkouts, fleet
+from fleetwire.apps.tablets import audit_log, checkout_book, checkouts, fleet
 from fleetwire.apps.tablets.checkouts import Lending, Returning
 from fleetwire.apps.tablets.device_endpoints import Answer, TheAudit, TheDevices, TheStore
 from fleetwire.apps.tablets.errors import WRONG_REQUEST
@@ -42,7 +42,7 @@ async def list_checkouts(
     """List checkouts, newest first."""
     caller.require("device.read")
     found, total = await store.read(
-        lambda connection: checkouts.search(
+        lambda connection: checkout_book.search(
             connection,
             caller.organization_id,
             status=status,
@@ -162,13 +162,13 @@ async def _devices_of(
     caller: Caller, checkout: int, devices: Devices, store: Store
 ) -> dict[str, Device | None]:
     codes = await store.read(
-        lambda connection: checkouts.codes_of(connection, caller.organization_id, checkout)
+        lambda connection: checkout_book.codes_of(connection, caller.organization_id, checkout)
     )
     return {code: devices.find(APP, code) for code in codes}
 
 
 async def _read(caller: Caller, checkout: int, store: Store) -> Answer:
     found = await store.read(
-        lambda connection: checkouts.read(connection, caller.organization_id, checkout)
+        lambda connection: checkout_book.read(connection, caller.organization_id, checkout)
     )
     return {"success": True, "data": found}

@@ -8,14 +8,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, func, insert, or_, select, update
+from sqlalchemy import Row, func, insert, select, update
 
 from fleetwire.apps.tablets import action_log, maintenance
+from fleetwire.apps.tablets.checkout_book import checkout_of, items_of
 from fleetwire.apps.tablets.errors import UnavailableError
 from fleetwire.apps.tablets.fleet import find
 from fleetwire.apps.tablets.rows import AVAILABLE
 from fleetwire.apps.tablets.tables import checkouts, items, tablets
-from fleetwire.kit import ConflictError, Device, Effect, NotFoundError, Result, Transaction
+from fleetwire.kit import ConflictError, Device, Effect, Result, Transaction
 from fleetwire.kit.instants import iso
 
 ACTIVE, PARTIAL_RETURN = "ACTIVE", "PARTIAL_RETURN"
@@ -146,7 +147,7 @@ def give_back(
     twice, and nothing by halves.
     """
     row = _open_checkout(tx, organization_id, checkout)
-    own = {each.id: each for each in _items(tx.connection, [checkout])}
+    own = {each.id: each for each in items_of(tx.connection, [checkout])}
     details = []
     for each in returning:
         item = own.get(each.item_id)
@@ -207,7 +208,7 @@ def cancel(
     if row.status != ACTIVE:
         raise ConflictError("Some of it has been returned: return the rest.", field="id")
     effects: list[Effect] = []
-    for item in _items(tx.connection, [checkout]):
+    for item in items_of(tx.connection, [checkout]):
         effects += _release(tx, item, row.number, "CHECKOUT_CANCELLED", device_of, actor, at)
     values = {"status": CANCELLED, "cancel_reason": reason, "closed_at": at, "updated_at": at}
     tx.execute(update(checkouts).where(checkouts.c.id == checkout).values(values))
@@ -253,121 +254,7 @@ def _release(
 
 
 def _open_checkout(tx: Transaction, organization_id: int, checkout: int) -> Row[Any]:
-    row = _checkout(tx.connection, organization_id, checkout)
+    row = checkout_of(tx.connection, organization_id, checkout)
     if row.status not in OPEN:
         raise ConflictError(f"The checkout {row.number} is {row.status}.", field="id")
     return row
-
-
-def _checkout(connection: Connection, organization_id: int, checkout: int) -> Row[Any]:
-    row = connection.execute(
-        select(checkouts).where(
-            checkouts.c.id == checkout, checkouts.c.organization_id == organization_id
-        )
-    ).one_or_none()
-    if row is None:
-        raise NotFoundError(f"There is no checkout {checkout}.", field="id")
-    return row
-
-
-def _items(connection: Connection, of: Sequence[int]) -> list[Row[Any]]:
-    wanted = select(items).where(items.c.checkout.in_(of)).order_by(items.c.id)
-    return list(connection.execute(wanted))
-
-
-# --- what is asked of them ---
-
-
-def read(connection: Connection, organization_id: int, checkout: int) -> dict[str, Any]:
-    """Return a checkout with its items. Raises NotFoundError."""
-    row = _checkout(connection, organization_id, checkout)
-    return _view(row, _items(connection, [checkout]))
-
-
-def codes_of(connection: Connection, organization_id: int, checkout: int) -> list[str]:
-    """Return the codes of a checkout's tablets. Raises NotFoundError."""
-    _checkout(connection, organization_id, checkout)
-    return [each.code for each in _items(connection, [checkout])]
-
-
-def search(
-    connection: Connection,
-    organization_id: int,
-    *,
-    status: str | None,
-    text: str | None,
-    limit: int,
-    offset: int,
-) -> tuple[list[dict[str, Any]], int]:
-    """Return checkouts, newest first, and how many there are without limit and offset.
-
-    `text` occurs in the number, the company, the borrower or the code of one of the tablets.
-    """
-    own: list[Any] = [checkouts.c.organization_id == organization_id]
-    if status is not None:
-        own.append(checkouts.c.status == status)
-    if text:
-        with_code = select(items.c.checkout).where(items.c.code.icontains(text, autoescape=True))
-        columns = (checkouts.c.number, checkouts.c.company, checkouts.c.borrower_id)
-        own.append(
-            or_(
-                *(column.icontains(text, autoescape=True) for column in columns),
-                checkouts.c.id.in_(with_code),
-            )
-        )
-    total = connection.execute(select(func.count()).select_from(checkouts).where(*own)).scalar_one()
-    wanted = select(checkouts).where(*own).order_by(checkouts.c.id.desc())
-    return _views(connection, list(connection.execute(wanted.limit(limit).offset(offset)))), total
-
-
-def of_tablet(connection: Connection, tablet: int, limit: int, offset: int) -> list[dict[str, Any]]:
-    """Return the checkouts that a tablet was on, newest first."""
-    wanted = (
-        select(checkouts)
-        .where(checkouts.c.id.in_(select(items.c.checkout).where(items.c.tablet == tablet)))
-        .order_by(checkouts.c.id.desc())
-        .limit(limit)
-        .offset(offset)
-    )
-    return _views(connection, list(connection.execute(wanted)))
-
-
-def _views(connection: Connection, found: Sequence[Row[Any]]) -> list[dict[str, Any]]:
-    by_checkout: dict[int, list[Row[Any]]] = {row.id: [] for row in found}
-    for item in _items(connection, list(by_checkout)):
-        by_checkout[item.checkout].append(item)
-    return [_view(row, by_checkout[row.id]) for row in found]
-
-
-def _view(row: Row[Any], own: Sequence[Row[Any]]) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "checkoutNumber": row.number,
-        "number": row.number,
-        "company": row.company,
-        "borrowerId": row.borrower_id,
-        "charger": row.charger,
-        "startTime": iso(row.start_at),
-        "endTime": iso(row.end_at),
-        "usageNotes": row.usage_notes,
-        "status": row.status,
-        "cancelReason": row.cancel_reason,
-        "createdBy": row.created_by,
-        "createdAt": iso(row.created_at),
-        "updatedAt": iso(row.updated_at),
-        "closedAt": None if row.closed_at is None else iso(row.closed_at),
-        "items": [
-            {
-                "id": each.id,
-                "deviceId": each.tablet,
-                "deviceCode": each.code,
-                "returnedAt": None if each.returned_at is None else iso(each.returned_at),
-                "returnedBy": each.returned_by,
-                "problem": each.problem,
-                "solution": each.solution,
-                "maintenanceStatus": each.maintenance_status,
-                "returnNotes": each.return_notes,
-            }
-            for each in own
-        ],
-    }

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from fleetwire.apps.tablets import action_log, audit_log, checkouts, commands, fleet, metrics
+from fleetwire.apps.tablets import action_log, audit_log, checkout_book, commands, fleet, metrics
 from fleetwire.apps.tablets.bounds import Bounds
 from fleetwire.apps.tablets.errors import WRONG_REQUEST, BadRequestError, BrokerUnavailableError
 from fleetwire.apps.tablets.fleet import Tablet
@@ -109,7 +109,7 @@ def device_routes(bounds: Bounds) -> APIRouter:
         lines, lent = await store.read(
             lambda connection: (
                 action_log.latest(connection, key, limit, offset),
-                checkouts.of_tablet(connection, key, limit, offset),
+                checkout_book.of_tablet(connection, key, limit, offset),
             )
         )
         lines = await commands.with_states(lines, caller, ledger)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select
 
 from fleetwire.apps.tablets import fields
 from fleetwire.apps.tablets.bounds import Bounds
@@ -12,13 +12,21 @@ from fleetwire.apps.tablets.distance import Point, distance_m, thinned
 from fleetwire.apps.tablets.fields import Body
 from fleetwire.apps.tablets.presence import hear
 from fleetwire.apps.tablets.rows import keep_newest, row_of
-from fleetwire.apps.tablets.tables import locations, tablets
+from fleetwire.apps.tablets.tables import locations
 from fleetwire.kit import Device, Effect, Event, Incoming, NotAcceptedError, Transaction
 from fleetwire.kit.instants import iso
 
 LOCATION_EVENT = "device.location"
 MOST_ACCURACY_M = 1e7
 MOST_SPEED = 1e5
+
+_add = insert(locations)
+_newest = (
+    select(locations.c.latitude, locations.c.longitude)
+    .where(locations.c.tablet == bindparam("tablet"))
+    .order_by(locations.c.id.desc())
+    .limit(1)
+)
 
 Handler = Callable[[Device, dict[str, Any], Incoming, Transaction], list[Effect]]
 
@@ -32,20 +40,17 @@ def location_receiver(bounds: Bounds) -> Handler:
         """Return the push `device_location`. Raises NotAcceptedError naming the field at fault."""
         place = place_in(body, message.received_at)
         row = row_of(tx, device, message.received_at)
-        effects = hear(tx, device, row, message.received_at)
+        # What waited in a tablet without a network comes late: it is history, not where it is.
+        is_newest = row.located_at is None or place["at"] >= row.located_at
+        here = {name: value for name, value in place.items() if name != "at"}
+        here["located_at"] = place["at"]
+        effects = hear(tx, device, row, message.received_at, here if is_newest else None)
         if _has_moved(tx, device.id, (place["latitude"], place["longitude"]), bounds.moved_m):
             added = tx.execute(
-                insert(locations).values(
-                    place | {"tablet": device.id, "received_at": message.received_at}
-                )
+                _add, place | {"tablet": device.id, "received_at": message.received_at}
             )
             id = added.inserted_primary_key[0]  # type: ignore[index]  # an insert has one
             keep_newest(tx, locations, device.id, bounds.kept_locations, id)
-        # What waited in a tablet without a network comes late: it is history, not where it is.
-        if row.located_at is None or place["at"] >= row.located_at:
-            here = {name: value for name, value in place.items() if name != "at"}
-            where = update(tablets).where(tablets.c.id == device.id)
-            tx.execute(where.values(here | {"located_at": place["at"]}))
         seen_at = max(message.received_at, row.last_seen_at or 0)
         told = {"latitude": place["latitude"], "longitude": place["longitude"]}
         more = {name: place[name] for name in ("speed", "heading") if place[name] is not None}
@@ -75,13 +80,7 @@ def place_in(body: Body, received_at: int) -> dict[str, Any]:
 
 
 def _has_moved(tx: Transaction, tablet: int, here: Point, moved_m: float) -> bool:
-    newest = (
-        select(locations.c.latitude, locations.c.longitude)
-        .where(locations.c.tablet == tablet)
-        .order_by(locations.c.id.desc())
-        .limit(1)
-    )
-    before = tx.execute(newest).one_or_none()
+    before = tx.execute(_newest, {"tablet": tablet}).one_or_none()
     return before is None or distance_m((before.latitude, before.longitude), here) >= moved_m
 
 

@@ -17,6 +17,8 @@ KEPT = 10_080  # of each tablet: one a minute for seven days
 MAX_NETWORK_CHARS = 64
 MAX_APP_CHARS = 256
 
+_add = insert(metrics)
+
 
 def receive_metrics(
     device: Device, body: dict[str, Any], message: Incoming, tx: Transaction
@@ -32,9 +34,7 @@ def receive_metrics(
     row = row_of(tx, device, message.received_at)
     effects = hear(tx, device, row, message.received_at)
     added = tx.execute(
-        insert(metrics).values(
-            said | {"tablet": device.id, "at": at, "received_at": message.received_at}
-        )
+        _add, said | {"tablet": device.id, "at": at, "received_at": message.received_at}
     )
     id = added.inserted_primary_key[0]  # type: ignore[index]  # an insert has one
     keep_newest(tx, metrics, device.id, KEPT, id)

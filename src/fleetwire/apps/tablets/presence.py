@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, select
 
-from fleetwire.apps.tablets.rows import OFFLINE, ONLINE
+from fleetwire.apps.tablets.rows import OFFLINE, ONLINE, change_row, find_row
 from fleetwire.apps.tablets.tables import tablets
 from fleetwire.kit import Device, Devices, Effect, Event, LiveEvent, Report, Store, Transaction
 from fleetwire.kit.instants import iso, parse
@@ -38,13 +38,19 @@ def status_of(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def hear(tx: Transaction, device: Device, row: Row[Any], at: int) -> list[Effect]:
-    """Note that the tablet has sent something: it is there."""
-    values: dict[str, Any] = {"last_seen_at": max(at, row.last_seen_at or 0), "updated_at": at}
+def hear(
+    tx: Transaction,
+    device: Device,
+    row: Row[Any],
+    at: int,
+    said: dict[str, Any] | None = None,
+) -> list[Effect]:
+    """Note that the tablet has sent something: it is there. `said` are columns that it changes."""
+    values = (said or {}) | {"last_seen_at": max(at, row.last_seen_at or 0), "updated_at": at}
     if row.status != ONLINE:
         values |= {"status": ONLINE, "status_reason": "message", "status_since_at": at}
-    tx.execute(update(tablets).where(tablets.c.id == device.id).values(values))
-    return [] if row.status == ONLINE else _changed(device, row._asdict() | values)
+    now = change_row(tx, row, values)
+    return [] if row.status == ONLINE else _changed(device, now)
 
 
 def go_offline(
@@ -54,8 +60,7 @@ def go_offline(
     if row.status == OFFLINE:
         return []
     values = {"status": OFFLINE, "status_reason": reason, "status_since_at": at, "updated_at": at}
-    tx.execute(update(tablets).where(tablets.c.id == device.id).values(values))
-    return _changed(device, row._asdict() | values)
+    return _changed(device, change_row(tx, row, values))
 
 
 def _changed(device: Device, row: dict[str, Any]) -> list[Effect]:
@@ -67,7 +72,7 @@ async def session_began(event: LiveEvent, store: Store) -> None:
     device, at = event.device, parse(event.body["since"])
 
     def work(tx: Transaction) -> list[Effect]:
-        row = tx.execute(select(tablets).where(tablets.c.id == device.id)).one_or_none()
+        row = find_row(tx, device)
         # A Will may have been stored since: it counts for more.
         if row is None or (row.status_since_at or 0) > at:
             return []
@@ -82,7 +87,7 @@ async def session_ended(event: LiveEvent, store: Store) -> None:
     reason = str(event.body.get("reason", "disconnected"))[:64]
 
     def work(tx: Transaction) -> list[Effect]:
-        row = tx.execute(select(tablets).where(tablets.c.id == device.id)).one_or_none()
+        row = find_row(tx, device)
         if row is None or (row.last_seen_at or 0) > at:
             return []
         return go_offline(tx, device, row, reason, at)

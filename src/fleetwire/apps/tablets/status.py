@@ -7,13 +7,10 @@ that message is a filler, so its battery 0 must not take the place of the last r
 
 from typing import Any
 
-from sqlalchemy import update
-
 from fleetwire.apps.tablets import fields
 from fleetwire.apps.tablets.fields import Body
 from fleetwire.apps.tablets.presence import STATUS_EVENT, go_offline, status_of
-from fleetwire.apps.tablets.rows import ONLINE, row_of
-from fleetwire.apps.tablets.tables import tablets
+from fleetwire.apps.tablets.rows import ONLINE, change_row, row_of
 from fleetwire.kit import (
     Device,
     Effect,
@@ -48,8 +45,7 @@ def receive_status(
     values["updated_at"] = at
     if row.status != ONLINE:
         values |= {"status": ONLINE, "status_reason": "status", "status_since_at": at}
-    now = row._asdict() | values
-    tx.execute(update(tablets).where(tablets.c.id == device.id).values(values))
+    now = change_row(tx, row, values)
     effects: list[Effect] = [
         Report(device, ONLINE, _reported(said)),
         Event(STATUS_EVENT, device, status_of(now)),

@@ -19,7 +19,7 @@ PAUSE_S = 0.25
 
 
 class RefusalAudit(ClientObserver):
-    """Hears of refused CONNECT and SUBSCRIBE packets and stores them as audit rows."""
+    """Hears of what clients may not, at CONNECT, SUBSCRIBE and PUBLISH; stores it as audit rows."""
 
     def __init__(self, db: Database, clock: Callable[[], int] = instants.now) -> None:
         self._db = db

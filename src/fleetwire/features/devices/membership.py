@@ -4,8 +4,8 @@ Theory of operation. Whatever writes a device's row tells the registry afterward
 was touched. A set that is watched asks the database again about the touched devices only, or about
 all of them when there are many or its group was changed; the group's query is read in the same
 snapshot. Devices come and go far more often than they change otherwise, which is nothing to a query
-that does not speak of it. Touches that come while the database answers are looked at in the next round, so the last
-answer is always newer than the last change.
+that does not speak of it. Touches that come while the database answers are looked at in the next
+round, so the last answer is always newer than the last change.
 """
 
 import asyncio
