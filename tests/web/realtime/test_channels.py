@@ -144,6 +144,13 @@ async def test_a_bad_wish_is_refused_with_its_reason(shared_house: House, channe
     assert refused.value.status == 422
 
 
+async def test_a_misspelt_name_is_refused_and_not_passed_over(shared_house: House) -> None:
+    token = shared_house.login()
+    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}) as http:
+        answer = await http.get(f"{shared_house.url}/api/v1/realtime/events?groups=cold")
+    assert (answer.status_code, answer.json()["field"]) == (422, "groups")
+
+
 async def test_an_event_source_resumes_after_its_last_event_id(
     shared_house: House, device: Device
 ) -> None:

@@ -25,6 +25,12 @@ PATH = "/api/v1/realtime/events"
 SIGN_OF_LIFE_S = 15.0  # proxies cut what is silent for a minute or less
 MAX_DIGITS = 19  # of a cursor
 
+# A name said wrong must not widen what is followed to everything.
+NAMES = (
+    "app", "device", "group", "query", "organization", "event", "topic", "since", "snapshot",
+    "slow", "token",
+)  # fmt: skip
+
 _EXAMPLE = (
     'event: subscribed\ndata: {"cursor":41}\n\n'
     'id: 42\ndata: {"cursor":42,"event":"device.status","app":"medical","device_id":"bp-1",'
@@ -68,6 +74,11 @@ def sse_router(
         What is named several times is any of them; what is not named is whatever there is.
         """
         check_origin(request, origins)
+        for name in request.query_params:
+            if name not in NAMES:
+                raise InvalidValueError(
+                    f"{name[:60]!r} is not known here. Known: {', '.join(NAMES)}.", field=name[:60]
+                )
         wish = wish_of(
             {
                 "apps": app or [],
