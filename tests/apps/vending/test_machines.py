@@ -2,6 +2,7 @@
 
 import pytest
 
+from fleetwire.kit import Intake
 from tests.apps.vending.field import ORDER, Field
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -118,8 +119,6 @@ async def test_the_phone_app_s_will_does_not_change_the_machine(field: Field) ->
     await field.vm.send(STATUS, {"status": "ONLINE"})
     answer = await field.operator.post("/api/machines/VM01/status", json={"status": "ONLINE"})
     assert answer.status_code == 200
-    from fleetwire.kit import Intake
-
     intake = field.hub.service(Intake)  # type: ignore[type-abstract]  # by interface
     outcome = await intake.receive(
         field.hub.caller, "vm/VM01/status", b'{"status":"offline"}', qos=0
@@ -216,3 +215,15 @@ async def test_a_slot_of_another_number_is_made(field: Field) -> None:
         "/api/machines/VM01/slots/assign", json={"slot_id": 1, "product_id": 99}
     )
     assert answer.status_code == 404
+
+
+async def test_telemetry_is_kept_for_ninety_days(field: Field) -> None:
+    await field.vm.send(TELEMETRY, {"temperature": 3})
+    field.hub.clock.at += 80 * 86_400_000_000
+    await field.vm.send(TELEMETRY, {"temperature": 4})
+    await field.pass_time(11 * 86_400)
+    await field.hub.advance(600)
+    rows = await field.rows("SELECT temperature FROM machine_telemetry")
+    assert [row["temperature"] for row in rows] == [4]
+    rows = await field.rows("SELECT value FROM temperature_logs")
+    assert [row["value"] for row in rows] == [4]

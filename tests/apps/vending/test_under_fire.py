@@ -23,7 +23,7 @@ from tests.apps.vending.house import url_of, vending_house
 from tests.apps.vending.truth import Truth
 from tests.house import House
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 SLOTS = 6
 STOCK = 100
@@ -52,7 +52,7 @@ class Fire:
     def __init__(self, house: House, *, machines: int, orders: int, kills: int, seed: int) -> None:
         self.house = house
         self.url = url_of(house)
-        self.simulator = Simulator(SimulationSettings(machines, seed, 0.5, 0.05))
+        self.simulator = Simulator(SimulationSettings(machines, seed, 5.0, 0.05))
         self.orders_each = orders // machines
         self.kills = kills
         self.token = house.login()
@@ -101,7 +101,7 @@ class Fire:
         driving = asyncio.create_task(
             drive(
                 self.simulator, "127.0.0.1", self.house.mqtt_port,
-                duration_s=280, logins=self.logins, tally=Tally(), ending=ending,
+                duration_s=600, logins=self.logins, tally=Tally(), ending=ending,
             )
         )  # fmt: skip
         try:

@@ -6,18 +6,7 @@ from typing import Any
 
 from fleetwire.apps.vending import errors, handlers, life, realtime
 from fleetwire.apps.vending.demo import add_demo
-from fleetwire.apps.vending.endpoints import (
-    debug,
-    dispense,
-    machines,
-    orders,
-    payments,
-    products,
-    service,
-    stock,
-    telemetry,
-)
-from fleetwire.apps.vending.endpoints.depends import shop_of
+from fleetwire.apps.vending.endpoints import debug_router_of, routers_of
 from fleetwire.apps.vending.gateways import Gateway
 from fleetwire.apps.vending.midtrans import Midtrans
 from fleetwire.apps.vending.sandbox import Sandbox
@@ -52,17 +41,9 @@ def create(terms: Terms) -> App:
     app.subscribe("vm/{device_id}/telemetry")(handlers.receive_telemetry)
     app.subscribe("vm/{device_id}/status")(handlers.receive_status)
     app.subscribe(RESULTS)(handlers.receive_result)
-    the_shop = shop_of(terms, gateway)
-    app.include(products.router)
-    app.include(orders.routes(the_shop))
-    app.include(payments.routes(the_shop))
-    app.include(dispense.routes(the_shop))
-    app.include(stock.router)
-    app.include(machines.router)
-    app.include(telemetry.router)
-    app.include(service.router)
-    app.include(realtime.router)
-    app.include(debug.routes(terms, the_shop), only_in_development=True)
+    for router in (*routers_of(terms, gateway), realtime.router):
+        app.include(router)
+    app.include(debug_router_of(terms, gateway), only_in_development=True)
     life.add_to(app, terms, gateway)
     app.demo(add_demo)
     return app

@@ -5,7 +5,7 @@ from typing import Final
 
 import structlog
 
-from fleetwire.apps.vending import machines
+from fleetwire.apps.vending import machines, overdue, telemetry
 from fleetwire.apps.vending.gateways import Gateway
 from fleetwire.apps.vending.shop import Shop
 from fleetwire.apps.vending.terms import Terms
@@ -28,6 +28,7 @@ log = structlog.get_logger("fleetwire.apps.vending")
 
 TICK_S: Final = 1.0
 LOOK_S: Final = 10.0
+PRUNE_S: Final = 600.0
 
 
 def add_to(app: App, terms: Terms, gateway: Gateway) -> None:
@@ -41,7 +42,7 @@ def add_to(app: App, terms: Terms, gateway: Gateway) -> None:
         health: Health,
         mode: Mode,
     ) -> None:
-        await Shop(terms, gateway, store, devices, commands, audit, health, mode).tick()
+        await overdue.tick(Shop(terms, gateway, store, devices, commands, audit, health, mode))
 
     async def begin(
         store: Store,
@@ -54,7 +55,7 @@ def add_to(app: App, terms: Terms, gateway: Gateway) -> None:
     ) -> None:
         for subscription in app.subscriptions:
             log.info(f"Subscribed to {subscription.template.replace('{device_id}', '+')}")
-        await Shop(terms, gateway, store, devices, commands, audit, health, mode).catch_up()
+        await overdue.catch_up(Shop(terms, gateway, store, devices, commands, audit, health, mode))
         # Cut off between storing and publishing, a machine would wait for its configuration.
         for machine_id, organization_id, desired in await store.read(machines.unmet):
             caller = Caller.system(organization_id)
@@ -74,8 +75,14 @@ def add_to(app: App, terms: Terms, gateway: Gateway) -> None:
         shop = Shop(terms, gateway, store, devices, commands, audit, health, mode)
         await shop.note_sent(event.device, event.body["command_id"], event.received_at)
 
+    async def prune(store: Store) -> None:
+        before_at = terms.now() - round(terms.keep_days * 86_400e6)
+        while await store.write(lambda tx: telemetry.prune(tx, before_at)):
+            continue
+
     app.every(TICK_S)(tick)
     app.every(LOOK_S)(look_who_is_there)
+    app.every(PRUNE_S)(prune)
     app.on_start(begin)
     app.on("command.sent")(note_sent)
     app.on("device.connected")(_presence(connected=True))

@@ -38,7 +38,6 @@ from fleetwire.kit import (
 
 log = structlog.get_logger("fleetwire.apps.vending")
 
-PORTION: Final = 200  # of what is overdue, taken up at a time
 SENT_WITHIN_S: Final = 0.3
 LOOK_S: Final = 0.02
 TRY_AGAIN_US: Final = 2_000_000
@@ -302,86 +301,3 @@ class Shop:
             await asyncio.sleep(LOOK_S)
             order = await self.order(order_id)
         return order
-
-    # --- the clock ---
-
-    async def tick(self) -> None:
-        """Do what the time has come for."""
-        at = self.terms.now()
-        for order_id, _ in await self.store.read(
-            lambda connection: orders.overdue(connection, at, PORTION)
-        ):
-            await self.close(order_id, states.EXPIRED, "not paid in time")
-        await self._trigger_due(at)
-        for attempt in await self.store.read(
-            lambda connection: dispensing.due(connection, at, PORTION)
-        ):
-            device = self.devices.find(APP, attempt.machine_id)
-            if attempt.command_sent_at is None and device is not None:
-                await self._look_up(device, attempt.command_id)
-            await self._expire(device, attempt.id)
-
-    async def _expire(self, device: Device | None, attempt: int) -> None:
-        await self.store.apply(lambda tx: dispensing.expire(tx, device, attempt, self.terms.now()))
-
-    async def catch_up(self) -> None:
-        """Note what was sent shortly before the process before this one ended."""
-        for attempt in await self.store.read(dispensing.unsent):
-            device = self.devices.find(APP, attempt.machine_id)
-            if device is not None:
-                await self._look_up(device, attempt.command_id)
-
-    async def _look_up(self, device: Device, command_id: str) -> None:
-        """Ask the ledger whether a command was sent that nobody told us of."""
-        try:
-            record = await self.commands.get(Caller.system(device.organization_id), command_id)
-        except NotFoundError:
-            return
-        if record.attempts:
-            sent_at = next(
-                (event.at for event in record.timeline if event.state == "sent"), record.created_at
-            )
-            await self.note_sent(device, command_id, sent_at)
-
-    async def _trigger_due(self, at: int) -> None:
-        rows = await self.store.read(
-            lambda connection: connection.execute(
-                select(orders_table.c.id, orders_table.c.paid_at, orders_table.c.machine_id)
-                .where(orders_table.c.status == states.PAID, orders_table.c.dispense_due_at <= at)
-                .order_by(orders_table.c.dispense_due_at)
-                .limit(PORTION)
-            ).all()
-        )
-        for row in rows:
-            if row.paid_at + round(self.terms.dispense_wait_s * 1e6) <= at:
-                await self._give_up(row.id)
-            else:
-                await self.trigger_paid(row.id, "timer")
-
-    async def _give_up(self, order_id: str) -> None:
-        """A paid order whose command could not even be stored in time has failed."""
-
-        def work(tx: Transaction) -> list[Effect]:
-            order = orders.find(tx.connection, order_id)
-            if order.status != states.PAID:
-                return []
-            orders.release_items(tx, order_id, self.terms.now())
-            device = self.devices.find(APP, order.machine_id)
-            return [
-                *(
-                    orders.move(
-                        tx,
-                        device,
-                        order_id,
-                        states.FAILED,
-                        self.terms.now(),
-                        failure_reason=dispensing.TIMEOUT,
-                        dispense_due_at=None,
-                        refund_required=True,
-                        refund_amount=order.total_amount,
-                    )
-                    or []
-                )
-            ]
-
-        await self.store.apply(work)

@@ -20,6 +20,7 @@ from fleetwire.kit.simulation import Link, Received, SimulationSettings
 TYPE = "vending_machine"
 # Of the share of faults in all; each command has one fate.
 FATES = ("jam", "lost", "twice", "late")
+LONGEST_BEAT_S = 0.5  # what motors, late results and deaths take is measured in beats
 DEATHS = 0.2  # of the fault rate: after so many commands a machine loses its power
 
 
@@ -45,6 +46,7 @@ class VirtualMachine(simulation.VirtualDevice):
         self.dropped: Counter[int] = Counter()
         self._random = Random(f"{settings.seed}:{number}")
         self._interval_s = settings.interval_s
+        self._beat_s = min(settings.interval_s, LONGEST_BEAT_S)
         self._fault_rate = settings.fault_rate
         self._counts = counts
         self._temperature = self._random.uniform(3, 6)
@@ -84,7 +86,7 @@ class VirtualMachine(simulation.VirtualDevice):
         fate = self._fate()
         # Written down before the motor turns, as a machine does that may lose its power.
         self.jobs[job] = fate != "jam"
-        await link.pause(self._random.uniform(0.02, 0.1) * self._interval_s)
+        await link.pause(self._random.uniform(0.02, 0.1) * self._beat_s)
         if self.jobs[job]:
             self.dropped[said["slot"]] += said.get("quantity", 1)
             self._counts["dropped"] += 1
@@ -98,7 +100,7 @@ class VirtualMachine(simulation.VirtualDevice):
         if fate == "lost":
             return
         if fate == "late":
-            await link.pause(self._random.uniform(1, 4) * self._interval_s)
+            await link.pause(self._random.uniform(1, 4) * self._beat_s)
         came_out = self.jobs[job]
         result = {
             "orderId": job.order_id,
@@ -117,7 +119,7 @@ class VirtualMachine(simulation.VirtualDevice):
     async def _die(self, link: Link) -> None:
         self._counts["deaths"] += 1
         link.drop()
-        await link.pause(self._random.uniform(1, 5) * self._interval_s)
+        await link.pause(self._random.uniform(1, 5) * self._beat_s)
         await self._power_on(link)
 
     def _fate(self) -> str:

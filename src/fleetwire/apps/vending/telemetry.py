@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy import Connection, Row, delete, func, insert, select
 
 from fleetwire.apps.vending.stock import LEVELS
 from fleetwire.apps.vending.tables import machine_telemetry, temperature_logs
@@ -15,6 +15,7 @@ from fleetwire.kit.transaction import Transaction
 MAX_FIELDS: Final = 64
 MAX_SLOTS: Final = 100
 MAX_TEXT: Final = 64
+PORTION: Final = 500  # removed in one transaction, which others wait for
 DOORS: Final = ("OPEN", "CLOSED")
 # A machine in a hall or outside; a sensor that is broken says -127 or 85 and beyond.
 TEMPERATURES: Final = (-60.0, 100.0)
@@ -184,6 +185,21 @@ def summary(connection: Connection, machine_id: str, since_at: int) -> dict[str,
             for name in ("temperature", "humidity", "rssi")
         },
     }
+
+
+def prune(tx: Transaction, before_at: int) -> int:
+    """Remove a portion of what came before an instant; return how many rows that were.
+
+    Rows stand in the order in which they came, so looking at the first of them is enough.
+    """
+    removed = 0
+    for table, name in ((machine_telemetry, "received_at"), (temperature_logs, "recorded_at")):
+        first = tx.execute(select(table).order_by(table.c.id).limit(PORTION)).mappings()
+        old = [row["id"] for row in first if row[name] < before_at]
+        if old:
+            tx.execute(delete(table).where(table.c.id.in_(old)))
+        removed += len(old)
+    return removed
 
 
 def shown(row: Row[Any]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ class Terms:
     order_open_s: float = 900.0  # an unpaid order is closed then
     dispense_wait_s: float = 300.0  # a paid one waits so long for a machine that is away
     result_wait_s: float = 30.0  # and, once it is sent, so long for a result, beside its timeoutMs
+    keep_days: float = 90.0  # telemetry and temperatures
     gateway: str = SANDBOX
     server_key: str = field(default_factory=_random_key, repr=False)
     midtrans_url: str = MIDTRANS_TEST_URL
@@ -44,6 +45,7 @@ class Terms:
             order_open_s=_seconds(settings, "VENDING_ORDER_OPEN_S", 900.0),
             dispense_wait_s=_seconds(settings, "VENDING_DISPENSE_WAIT_S", 300.0),
             result_wait_s=_seconds(settings, "VENDING_RESULT_WAIT_S", 30.0),
+            keep_days=_number(settings, "VENDING_KEEP_DAYS", 90.0, 36_500, "days"),
             gateway=gateway,
             server_key=server_key or _random_key(),
             midtrans_url=_url(settings, "MIDTRANS_URL", MIDTRANS_TEST_URL),
@@ -61,13 +63,17 @@ def _url(settings: Mapping[str, str], name: str, default: str) -> str:
 
 
 def _seconds(settings: Mapping[str, str], name: str, default: float) -> float:
+    return _number(settings, name, default, 86_400, "seconds")
+
+
+def _number(settings: Mapping[str, str], name: str, default: float, most: int, unit: str) -> float:
     text = settings.get(name, "").strip()
     if not text:
         return default
     try:
-        seconds = float(text)
+        number = float(text)
     except ValueError:
-        seconds = 0.0
-    if not 0 < seconds <= 86_400:
-        raise SettingsError(f"{name}={text!r} must be a number of seconds up to 86400")
-    return seconds
+        number = 0.0
+    if not 0 < number <= most:
+        raise SettingsError(f"{name}={text!r} must be a number of {unit} up to {most}")
+    return number

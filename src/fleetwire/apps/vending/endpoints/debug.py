@@ -149,7 +149,7 @@ def routes(terms: Terms, the_shop: Any) -> APIRouter:
         command = {"cmd": dispensing.COMMAND, **parameters}
         return {"success": True, "command": command, "command_id": sent.id}
 
-    @router.post("/mqtt/simulate-dispense-result", responses={400: {}})
+    @router.post("/mqtt/simulate-dispense-result", responses={400: {}, 404: {}})
     async def simulate_result(
         caller: AsksOrDevelops, body: TestResult, shop: Annotated[Shop, the_shop], intake: TheIntake
     ) -> dict[str, Any]:

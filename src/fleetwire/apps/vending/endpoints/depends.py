@@ -40,7 +40,7 @@ WEBHOOKS_PER_MINUTE = 3000  # a gateway sends for all machines from few addresse
 def shop_of(terms: Terms, gateway: Gateway) -> Any:
     """Return the dependency that gives the shop."""
 
-    def make(
+    async def make(
         store: TheStore,
         devices: TheDevices,
         commands: Annotated[Commands, service(Commands)],

@@ -3,7 +3,7 @@
 import json
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Body, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import insert, select, update
 
@@ -26,7 +26,7 @@ from fleetwire.kit.instants import now
 
 MachineId = Annotated[str, Path(min_length=1, max_length=128)]
 
-MAX_CONFIG = 64
+CONFIG_EXAMPLE = {"motorTimeout": 3000, "dropSensorDelay": 50, "telemetryInterval": 60000}
 
 
 class NewMachine(BaseModel):
@@ -152,7 +152,7 @@ async def set_status(
 async def set_config(
     caller: Asks,
     machine_id: MachineId,
-    body: dict[str, Any],
+    body: Annotated[dict[str, Any], Body(examples=[CONFIG_EXAMPLE])],
     store: TheStore,
     devices: TheDevices,
     messages: Annotated[Messages, service(Messages)],
