@@ -20,7 +20,7 @@ from fleetwire.features.organizations import tables as _organizations  # noqa: F
 from fleetwire.features.quarantine.sink import QuarantineSqlSink
 from fleetwire.features.telemetry.writer import ReadingSink
 from fleetwire.ingest.events import EventBus, EventLog
-from fleetwire.ingest.road import Road
+from fleetwire.ingest.road import SLOW_BATCH_S, SMALLEST_BATCH, Road
 from fleetwire.ingest.router import Router
 from fleetwire.ingest.sequence import Sequence
 from fleetwire.ingest.source import Source
@@ -270,6 +270,28 @@ async def test_a_message_the_store_refuses_is_found_and_the_others_are_stored(ho
     assert house.rows("SELECT count(*) FROM readings") == [(10,)]
     assert house.rows("SELECT topic FROM quarantine") == [("d/one/poison",)]
     assert len(house.released) == 11
+
+
+async def test_a_slow_batch_is_followed_by_smaller_ones_until_they_are_quick(house: House) -> None:
+    road = house.road
+    assert road._next_most(2000, SLOW_BATCH_S * 2) == 1000
+    assert road._next_most(SMALLEST_BATCH + 1, SLOW_BATCH_S * 2) == SMALLEST_BATCH
+    assert road._next_most(500, SLOW_BATCH_S / 2) == 500
+    assert road._next_most(500, SLOW_BATCH_S / 8) == 1000
+    assert road._next_most(1500, SLOW_BATCH_S / 8) == 2000
+
+
+async def test_while_batches_are_slow_others_get_their_turn(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fleetwire.ingest.road.SLOW_BATCH_S", 0.0)
+    monkeypatch.setattr("fleetwire.ingest.road.SMALLEST_BATCH", 10)
+    house.road._batch_messages = 40
+    for number in range(100):
+        house.send(b'{"value": %d}' % number, str(number))
+    await house.finish()
+    assert house.road.counters.batches == 6  # 40, 20, and 10 four times
+    assert len(house.released) == 100
 
 
 async def test_events_are_told_in_the_order_of_their_cursors(house: House) -> None:

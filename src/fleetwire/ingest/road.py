@@ -16,6 +16,7 @@ to quarantine.
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Iterable, Mapping
 
 import structlog
@@ -38,6 +39,8 @@ log = structlog.get_logger("fleetwire.ingest")
 
 RETRY_FIRST_S = 0.05
 RETRY_MOST_S = 2.0
+SLOW_BATCH_S = 0.25  # one that takes longer is followed by a smaller one
+SMALLEST_BATCH = 64
 TURN_S = 5.0  # for a batch to end; it takes longer only while the database is away
 TOLD_MOST = 10_000
 
@@ -108,14 +111,29 @@ class Road:
 
     async def run(self) -> None:
         """Carry messages until the source is closed and empty."""
+        most = self._batch_messages
         while True:
-            deliveries = await self._source.swap(self._batch_messages)
+            deliveries = await self._source.swap(most)
             if not deliveries:
                 return
+            began = time.monotonic()
             async with self._turn:
                 if self.observer is not None:
                     self.observer.gathered(deliveries)
                 await self._carry(deliveries)
+            most = self._next_most(most, time.monotonic() - began)
+
+    def _next_most(self, most: int, took_s: float) -> int:
+        """Return how many messages the next batch may have, after one that took so long.
+
+        Handlers with a transaction may need a millisecond each, and everybody else's work waits
+        for the batch to end.
+        """
+        if took_s > SLOW_BATCH_S:
+            return max(SMALLEST_BATCH, most // 2)
+        if took_s < SLOW_BATCH_S / 4:
+            return min(self._batch_messages, most * 2)
+        return most
 
     async def again(self, deliveries: list[Delivery], ledger: Ledger) -> Batch:
         """Carry messages once more that were refused before, in one transaction.
