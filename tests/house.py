@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,6 +34,26 @@ class Login(NamedTuple):
 
     username: str
     password: str
+
+
+class _Administrator(httpx.Auth):
+    """Signs in, and once more if a test has signed the administrator out meanwhile."""
+
+    def __init__(self, login: Callable[[], str]) -> None:
+        self._login = login
+        self._token = ""
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        if "Authorization" in request.headers:  # somebody else's, or nobody's on purpose
+            yield request
+            return
+        self._token = self._token or self._login()
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        answer = yield request
+        if answer.status_code == 401:
+            self._token = self._login()
+            request.headers["Authorization"] = f"Bearer {self._token}"
+            yield request
 
 
 class House:
@@ -160,9 +180,7 @@ class House:
         """Return a client for this root that is signed in as the administrator."""
         if base_url not in self._clients:
             self._clients[base_url] = httpx.Client(
-                base_url=base_url,
-                headers={"Authorization": f"Bearer {self.login()}"},
-                timeout=REQUEST_TIMEOUT_S,
+                base_url=base_url, auth=_Administrator(self.login), timeout=REQUEST_TIMEOUT_S
             )
         return self._clients[base_url]
 

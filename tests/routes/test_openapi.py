@@ -4,6 +4,7 @@ Requests are made from the document by schemathesis, good ones and bad ones, the
 and sent to a real server on behalf of its administrator.
 """
 
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -30,6 +31,17 @@ ENDS_OUR_LOGIN = ("/api/v1/auth/change-password",)
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance]
 
 
+@pytest.fixture(scope="module")
+def asked_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A house of its own: what is asked here makes organisations and signs people out."""
+    house = House(tmp_path_factory.mktemp("asked"))
+    try:
+        house.start()
+        yield house
+    finally:
+        house.close()
+
+
 def document_of(house: House, url: str) -> dict[str, Any]:
     document: dict[str, Any] = house.http(url).get("/openapi.json").json()
     for path in (*STREAMS, *ENDS_OUR_LOGIN):
@@ -40,9 +52,9 @@ def document_of(house: House, url: str) -> dict[str, Any]:
 @pytest.mark.slow
 @pytest.mark.timeout(150)
 @pytest.mark.parametrize("listener", ["platform", "medical"])
-def test_nothing_fails_and_nothing_is_undocumented(shared_house: House, listener: str) -> None:
-    url = shared_house.url if listener == "platform" else shared_house.medical_url
-    schema = schemathesis.openapi.from_dict(document_of(shared_house, url))
+def test_nothing_fails_and_nothing_is_undocumented(asked_house: House, listener: str) -> None:
+    url = asked_house.url if listener == "platform" else asked_house.medical_url
+    schema = schemathesis.openapi.from_dict(document_of(asked_house, url))
     headers: dict[str, str] = {}
     asked = 0
     faults: list[str] = []
@@ -50,7 +62,7 @@ def test_nothing_fails_and_nothing_is_undocumented(shared_house: House, listener
         for found in schema.get_all_operations():
             # What was asked before may have ended our login, as it is meant to.
             if session.get(f"{url}/api/v1/auth/me", headers=headers, timeout=5).status_code == 401:
-                headers = {"Authorization": f"Bearer {shared_house.login()}"}
+                headers = {"Authorization": f"Bearer {asked_house.login()}"}
             for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
                 cases = found.ok().as_strategy(generation_mode=mode)
                 asked += ask(cases, session, url, headers, faults)
@@ -88,9 +100,9 @@ def ask(
 
 
 @pytest.mark.parametrize("listener", ["platform", "medical"])
-def test_every_body_has_an_example(shared_house: House, listener: str) -> None:
-    url = shared_house.url if listener == "platform" else shared_house.medical_url
-    document = document_of(shared_house, url)
+def test_every_body_has_an_example(asked_house: House, listener: str) -> None:
+    url = asked_house.url if listener == "platform" else asked_house.medical_url
+    document = document_of(asked_house, url)
     without = []
     for path, item in document["paths"].items():
         for method, operation in item.items():
@@ -105,12 +117,12 @@ def test_every_body_has_an_example(shared_house: House, listener: str) -> None:
 
 @pytest.mark.parametrize("listener", ["platform", "medical"])
 def test_every_post_that_creates_takes_an_idempotency_key(
-    shared_house: House, listener: str
+    asked_house: House, listener: str
 ) -> None:
-    url = shared_house.url if listener == "platform" else shared_house.medical_url
+    url = asked_house.url if listener == "platform" else asked_house.medical_url
     creating = {
         path: item["post"]
-        for path, item in document_of(shared_house, url)["paths"].items()
+        for path, item in document_of(asked_house, url)["paths"].items()
         if {"201", "202"} & item.get("post", {}).get("responses", {}).keys()
         and "security" in item["post"]  # else there is nobody whose key it could be
     }

@@ -50,9 +50,9 @@ TABLE = [
 
 
 @pytest.fixture(scope="module")
-def sender(shared_house: House) -> Iterator[Sender]:
+def sender(own_house: House) -> Iterator[Sender]:
     """A device that publishes."""
-    sender = Sender(shared_house, "sender")
+    sender = Sender(own_house, "sender")
     yield sender
     sender.close()
 
@@ -61,10 +61,10 @@ def sender(shared_house: House) -> Iterator[Sender]:
     ("make", "channel"), [pytest.param(*row, id=f"{row[0].__name__}-{row[1]}") for row in TABLE]
 )
 async def test_what_is_taken_away_stops_working_in_under_a_second(
-    shared_house: House, sender: Sender, make: Callable[[House], Access], channel: str
+    own_house: House, sender: Sender, make: Callable[[House], Access], channel: str
 ) -> None:
-    access = await asyncio.to_thread(make, shared_house)
-    async with opened(channel, shared_house, access, sender) as live:
+    access = await asyncio.to_thread(make, own_house)
+    async with opened(channel, own_house, access, sender) as live:
         if access.token:
             async with asyncio.timeout(10):
                 await asyncio.to_thread(sender.measure)
@@ -77,7 +77,7 @@ async def test_what_is_taken_away_stops_working_in_under_a_second(
         if channel not in ("mqtt", "trace"):
             assert status == access.left
     with pytest.raises(Refused) as refused:
-        async with opened(channel, shared_house, access, sender):
+        async with opened(channel, own_house, access, sender):
             pass
     if channel != "mqtt":
         assert refused.value.status == access.left
@@ -85,14 +85,14 @@ async def test_what_is_taken_away_stops_working_in_under_a_second(
 
 @pytest.mark.parametrize("channel", LIVE)
 async def test_another_login_of_the_same_person_goes_on(
-    shared_house: House, sender: Sender, channel: str
+    own_house: House, sender: Sender, channel: str
 ) -> None:
-    person = await asyncio.to_thread(accesses.Person, shared_house)
+    person = await asyncio.to_thread(accesses.Person, own_house)
     other = await asyncio.to_thread(person.again)
     access = other.access(other.sign_out)
     async with (
-        opened(channel, shared_house, person.access(person.sign_out), sender) as stays,
-        opened(channel, shared_house, access, sender) as goes,
+        opened(channel, own_house, person.access(person.sign_out), sender) as stays,
+        opened(channel, own_house, access, sender) as goes,
     ):
         await asyncio.to_thread(access.revoke)
         async with asyncio.timeout(3 * SOON_S):
@@ -102,18 +102,18 @@ async def test_another_login_of_the_same_person_goes_on(
 
 
 async def test_who_is_an_operator_no_more_sends_no_more_over_mqtt(
-    shared_house: House, sender: Sender
+    own_house: House, sender: Sender
 ) -> None:
-    access = await asyncio.to_thread(accesses.lowered_role, shared_house)
+    access = await asyncio.to_thread(accesses.lowered_role, own_house)
     topic = f"devices/{sender.device_id}/commands"
-    async with connected(shared_house, access) as client:
+    async with connected(own_house, access) as client:
         await client.publish(topic, b"{}", 1)
         messages = client.messages()
         await asyncio.to_thread(access.revoke)
         with pytest.raises(ClientError):
             async with asyncio.timeout(SOON_S):
                 await anext(messages)
-    async with connected(shared_house, access) as client:
+    async with connected(own_house, access) as client:
         with pytest.raises(MessageRefusedError):
             await client.publish(topic, b"{}", 1)
 
