@@ -4,7 +4,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-relay lint lock clean
+.PHONY: help run test soak check bench bench-relay lint lock clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -12,13 +12,17 @@ help: ## Print this list
 run: .venv/.run ## Start Fleetwire, its data in data/ (ARGS="--demo --bind 0.0.0.0" for options)
 	@exec $(BIN)/fleetwire serve --data-dir data $(ARGS)
 
-test: .venv/.dev ## Install what the tests need, then run lint, types and every test
+test: .venv/.dev ## Install what the tests need, then run lint, types and the tests
 	@scripts/prepare-tests.sh
 	@$(MAKE) lint
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -m "not soak" $(ARGS)
+
+soak: .venv/.dev ## The proofs that take minutes each
+	@scripts/prepare-tests.sh
+	@$(BIN)/python -m pytest -m soak $(ARGS)
 
 check: .venv/.dev lint ## The everyday suite: lint, types and the tests that are quick
-	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	@$(BIN)/python -m pytest -m "not slow and not soak" $(ARGS)
 
 lint: .venv/.dev
 	@$(BIN)/ruff check .

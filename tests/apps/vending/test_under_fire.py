@@ -203,6 +203,7 @@ async def test_a_few_orders_and_a_death(house: House) -> None:
     fire.check()
 
 
+@pytest.mark.soak
 async def test_two_thousand_orders_through_fifty_machines(house: House) -> None:
     """5 % jams, lost, double and late results, three webhooks each, five deaths of the server."""
     fire = Fire(house, machines=50, orders=2000, kills=5, seed=7)
