@@ -100,9 +100,9 @@ def house(tmp_path: Path) -> Iterator[House]:
         house.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shared_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """One Fleetwire for all tests; they use names of their own and leave it running.
+    """One Fleetwire for all tests of a file; they use names of their own and leave it running.
 
     A message of a device that nobody registered is quarantined.
     """
