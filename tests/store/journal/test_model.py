@@ -312,7 +312,6 @@ def test_what_was_promised_survives_every_kill(migrated: Path) -> None:
     _run(migrated, 60)
 
 
-@pytest.mark.soak
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_what_was_promised_survives_every_kill_thousands_of_times(migrated: Path) -> None:
