@@ -365,6 +365,44 @@ async def test_an_answer_closes_the_command_once(ledger: Ledger) -> None:
     assert len((await ledger.get(command.id)).timeline) == MAX_LINES
 
 
+async def test_what_was_done_after_all_is_no_longer_expired(ledger: Ledger) -> None:
+    rooms = ledger.rooms
+    machine = rooms.device("m", app="vending")
+    rooms.downlink.listening.add(machine.id)
+    command = await ledger.send(to=ledger.machine, expires_in_s=30)
+    await rooms.heard("command.sent")
+    rooms.downlink.sent[0].delivered()
+    await rooms.heard("command.delivered")
+    ledger.pass_deadlines(30)
+    await rooms.heard("command.expired")
+
+    assert await answer(ledger, Answer(machine, command.id, False, state="in_progress")) == []
+    assert (await ledger.get(command.id)).state == "expired"
+    assert await answer(ledger, Answer(machine, command.id, True)) == ["command.succeeded"]
+    assert await answer(ledger, Answer(machine, command.id, False, "jammed")) == []
+    stored = await ledger.get(command.id)
+    assert stored.state == "succeeded"
+    assert [line.state for line in stored.timeline][-4:] == [
+        "expired", "expired", "succeeded", "succeeded",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("outcome", ["succeeded", "failed", "rejected"])
+async def test_a_cancelled_command_that_had_left_tells_what_became_of_it(
+    ledger: Ledger, outcome: str
+) -> None:
+    rooms = ledger.rooms
+    machine = rooms.device("m", app="vending")
+    rooms.downlink.listening.add(machine.id)
+    command = await ledger.send(to=ledger.machine)
+    await rooms.heard("command.sent")
+    await ledger.commands.cancel(caller(), command.id)
+    assert await answer(ledger, Answer(machine, command.id, False, state=outcome)) == [
+        f"command.{outcome}"
+    ]
+    assert (await ledger.get(command.id)).state == outcome
+
+
 async def test_an_answer_quicker_than_puback_and_commit_wins(ledger: Ledger) -> None:
     rooms = ledger.rooms
     machine = rooms.device("m", app="vending")
@@ -417,9 +455,7 @@ async def test_a_delivered_command_that_is_never_answered_expires(ledger: Ledger
     await rooms.heard("command.delivered")
     ledger.pass_deadlines(10)
     await rooms.heard("command.expired")
-    late = Answer(rooms.device("m", app="vending"), command.id, True)
-    assert await answer(ledger, late) == []
-    assert (await ledger.get(command.id)).state == "expired"
+    assert (await ledger.get(command.id)).reason == "the device did not answer in time"
 
 
 # --- waiting ---

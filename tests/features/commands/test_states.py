@@ -7,7 +7,9 @@ from fleetwire.features.commands.states import (
     EXPIRED,
     FAILED,
     FINAL,
+    GIVEN_UP,
     QUEUED,
+    REJECTED,
     SENT,
     SOURCES,
     SUCCEEDED,
@@ -15,9 +17,10 @@ from fleetwire.features.commands.states import (
 )
 
 
-def test_nothing_becomes_of_a_final_state() -> None:
-    for sources in SOURCES.values():
-        assert not sources & FINAL
+def test_nothing_becomes_of_a_final_state_but_what_the_device_says_of_what_was_given_up() -> None:
+    outcomes = {SUCCEEDED, FAILED, REJECTED}
+    for state, sources in SOURCES.items():
+        assert sources & FINAL == (GIVEN_UP if state in outcomes else frozenset())
 
 
 def test_every_state_can_be_reached() -> None:

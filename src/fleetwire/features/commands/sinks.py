@@ -16,7 +16,7 @@ MAX_LINES = 50  # of one timeline: a device that repeats its answer forever fill
 
 
 class AnswerSink(Sink):
-    """Moves commands on; what is late, repeated or not the device's own changes no state.
+    """Moves commands on; what is repeated, out of turn or not the device's own changes no state.
 
     `answered` is called after the commit with (id, new state) of the commands that moved.
     """

@@ -4,7 +4,9 @@ queued ──> sent ──> delivered ──> accepted ──> in_progress ─�
   ^          |
   └── lost ──┘      until then: expired; until it is delivered: cancelled; until sent: superseded
 
-An answer also proves what we have not written down, so it may come in any state before it.
+An answer also proves what we have not written down, so it may come in any state before it. That
+holds for an outcome after we had given up as well: who reads «expired» of a thing that was done
+would do it twice. So the last word is the device's.
 """
 
 from typing import Final
@@ -27,6 +29,9 @@ ANSWERING: Final = frozenset({DELIVERED, ACCEPTED, IN_PROGRESS})  # an outcome m
 ANSWERS: Final = frozenset({ACCEPTED, IN_PROGRESS, SUCCEEDED, FAILED, REJECTED})
 ALL: Final = OPEN | ANSWERING | FINAL
 
+# We have given up; the device may have done it all the same, and its outcome still counts.
+GIVEN_UP: Final = frozenset({EXPIRED, CANCELLED, SUPERSEDED})
+
 # To which state from which. A change from any other state does not take place.
 SOURCES: Final[dict[str, frozenset[str]]] = {
     QUEUED: frozenset({SENT}),
@@ -35,9 +40,9 @@ SOURCES: Final[dict[str, frozenset[str]]] = {
     DELIVERED: frozenset({SENT}),
     ACCEPTED: frozenset({QUEUED, SENT, DELIVERED}),
     IN_PROGRESS: frozenset({QUEUED, SENT, DELIVERED, ACCEPTED}),
-    SUCCEEDED: frozenset({QUEUED, SENT, DELIVERED, ACCEPTED, IN_PROGRESS}),
-    FAILED: frozenset({QUEUED, SENT, DELIVERED, ACCEPTED, IN_PROGRESS}),
-    REJECTED: frozenset({QUEUED, SENT, DELIVERED, ACCEPTED}),
+    SUCCEEDED: frozenset({QUEUED, SENT, DELIVERED, ACCEPTED, IN_PROGRESS}) | GIVEN_UP,
+    FAILED: frozenset({QUEUED, SENT, DELIVERED, ACCEPTED, IN_PROGRESS}) | GIVEN_UP,
+    REJECTED: frozenset({QUEUED, SENT, DELIVERED, ACCEPTED}) | GIVEN_UP,
     EXPIRED: frozenset({QUEUED, SENT, DELIVERED, ACCEPTED, IN_PROGRESS}),
     CANCELLED: frozenset({QUEUED, SENT}),
     SUPERSEDED: frozenset({QUEUED}),
