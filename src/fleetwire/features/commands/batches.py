@@ -152,7 +152,7 @@ class BatchService(CommandBatches):
         return terms_of(
             name,
             parameters,
-            self._commands.payload_of(app, name, parameters),
+            self._commands.dialects.payload(app, name, parameters),
             expires_in_s=expires_in_s,
             idempotency_key=idempotency_key,
             lane=lane,
@@ -236,7 +236,8 @@ class BatchService(CommandBatches):
         if found is None:
             raise NotFoundError(f"There is no batch {batch_id[:32]!r}.")
         counts = found.states.items()
-        done = sum(count for state, count in counts if self._commands.is_outcome(found.app, state))
+        is_outcome = self._commands.dialects.is_outcome
+        done = sum(count for state, count in counts if is_outcome(found.app, state))
         found.open_count = found.total - found.refused_count - done
         return found
 
@@ -315,14 +316,14 @@ class BatchService(CommandBatches):
             terms = Terms(
                 work.name,
                 work.parameters,
-                self._commands.payload_of(work.app, work.name, work.parameters),
+                self._commands.dialects.payload(work.app, work.name, work.parameters),
                 left_us / 1e6,
                 work.terms["lane"],
                 work.terms["supersede"],
                 work.terms["may_repeat"],
                 f"batch:{work.id}",
                 work.id,
-                self._commands.id_field_of(work.app),
+                self._commands.dialects.id_field(work.app),
             )
             await self._commands.send_on(terms, device, work.requested_by)
         except StoreUnavailableError:

@@ -6,23 +6,21 @@ import threading
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from sqlalchemy import Connection
-
 from fleetwire.errors import ConflictError, NotFoundError, TooManyError
-from fleetwire.features.commands import repository
+from fleetwire.features.commands import records, repository
 from fleetwire.features.commands.board import STORING, Board, Command
+from fleetwire.features.commands.dialects import Dialects
 from fleetwire.features.commands.dispatcher import NOT_REPEATED, Dispatcher
 from fleetwire.features.commands.events import event_of
 from fleetwire.features.commands.journal import Journal
 from fleetwire.features.commands.observer import CommandObserver
-from fleetwire.features.commands.repository import Owner, Step
+from fleetwire.features.commands.repository import Step
 from fleetwire.features.commands.states import (
     CANCELLED,
     FINAL,
     QUEUED,
     SENT,
     SUPERSEDED,
-    is_outcome,
 )
 from fleetwire.features.commands.terms import Terms, check_states, rows_of, terms_of
 from fleetwire.features.commands.waiting import Waiting
@@ -46,8 +44,8 @@ RESTART = "restart"
 class CommandService(Commands, ClientObserver):
     """Takes commands, and knows what becomes of them.
 
-    `answering_apps` are those whose devices answer commands (None = those that say so); elsewhere
-    delivery is the outcome. `check` raises for a command that a device does not take.
+    `answering_apps` is as Dialects has it. `check` raises for a command that a device does not
+    take.
     """
 
     def __init__(
@@ -65,10 +63,7 @@ class CommandService(Commands, ClientObserver):
         self._db = db
         self._registry = registry
         self._events = log_of_events
-        self._apps = apps
-        if answering_apps is None:
-            answering_apps = frozenset(app.name for app in apps.values() if app.answers_commands)
-        self._answering_apps = answering_apps
+        self.dialects = Dialects(apps, answering_apps)
         self._check = check
         self._clock = clock
         self._last_created_at = 0
@@ -87,7 +82,7 @@ class CommandService(Commands, ClientObserver):
         What it had sent is queued again if it may be repeated, since its outcome is unknown.
         """
         rows = await self._db.read(
-            lambda connection: repository.unfinished(connection, self._answering_apps)
+            lambda connection: repository.unfinished(connection, self.dialects.answering)
         )
         now = self._clock()
         for row in rows:
@@ -136,12 +131,10 @@ class CommandService(Commands, ClientObserver):
             self._dispatcher.listening(client.grant.device, client)
         elif client.grant.anonymous:
             # Without credentials a client is the device whose command topic it names exactly.
-            for app in self._apps.values():
-                for template in app.command_topics:
-                    device_id = _device_id_in(template, topic_filter)
-                    device = self._registry.find(app.name, device_id)
-                    if device is not None:
-                        self._dispatcher.listening(device.id, client)
+            for app, device_id in self.dialects.named_in(topic_filter):
+                device = self._registry.find(app, device_id)
+                if device is not None:
+                    self._dispatcher.listening(device.id, client)
 
     def disconnected(self, client: Client, reason: str) -> None:
         self._dispatcher.left(client)
@@ -214,8 +207,8 @@ class CommandService(Commands, ClientObserver):
         """Return the terms of a command to a device. Raises InvalidValueError, ConflictError."""
         id_field = None
         if payload is None:
-            id_field = self.id_field_of(device.app)
-            payload = self.payload_of(device.app, name, parameters)
+            id_field = self.dialects.id_field(device.app)
+            payload = self.dialects.payload(device.app, name, parameters)
         return terms_of(
             name,
             parameters,
@@ -228,25 +221,9 @@ class CommandService(Commands, ClientObserver):
             id_field=id_field,
         )
 
-    def payload_of(self, app: str, name: str, parameters: dict[str, Any]) -> bytes:
-        """Return the bytes that an app's devices read. Raises ConflictError if they read none."""
-        if not self._topics(app, "-"):
-            raise ConflictError(f"Devices of the app {app!r} take no commands.")
-        return self._apps[app].command_payload(name, parameters)
-
-    def is_outcome(self, app: str, state: str) -> bool:
-        """Say whether nothing more will be known of an app's command in this state."""
-        return is_outcome(state, answers=app in self._answering_apps)
-
-    def id_field_of(self, app: str) -> str | None:
-        """Return where an app's devices read a command's id."""
-        known = self._apps.get(app)
-        return None if known is None else known.command_id_field
-
     async def send_on(self, terms: Terms, device: Device, actor: str) -> CommandRecord:
         """Store a command on these terms; who may do so was decided before."""
-        if not self._topics(device.app, device.device_id):
-            raise ConflictError(f"Devices of the app {device.app!r} take no commands.")
+        self.dialects.check_topics(device.app, device.device_id)
         if self.count_open(device) >= MAX_OPEN:
             raise TooManyError(f"The device has {MAX_OPEN} open commands, which is the most.")
         command, created_at = self.new_command(terms, device, secrets.token_hex(16), STORING)
@@ -275,7 +252,7 @@ class CommandService(Commands, ClientObserver):
             self._events.record(tx, events, received_at=created_at)
             tx.after_commit(lambda: self._queued(command))
             tx.after_commit(lambda: self.closed(gone))
-            return _found(repository.find_record(tx.connection, command.id), command.id)
+            return records.read_record(tx.connection, command.id)
 
         def stored(done: "asyncio.Future[CommandRecord]") -> None:
             for each in older:
@@ -363,17 +340,16 @@ class CommandService(Commands, ClientObserver):
             app,
             device,
             name,
-            () if known is None else self._topics(app, known.device_id),
+            () if known is None else self.dialects.topics(app, known.device_id),
             expires_at,
             state,
             attempts,
-            app in self._answering_apps,
+            app in self.dialects.answering,
             lane,
             may_repeat,
         )
-        template = self._apps[app].response_topic if app in self._apps else None
-        if template is not None and known is not None:
-            command.response_topic = template.replace("{device_id}", known.device_id)
+        if known is not None:
+            command.response_topic = self.dialects.response_topic(app, known.device_id)
         return command
 
     def _queued(self, command: Command) -> None:
@@ -393,17 +369,17 @@ class CommandService(Commands, ClientObserver):
                 async with asyncio.timeout(timeout_s):
                     while True:
                         changed.clear()
-                        owner, record = await self._db.read(lambda c: _read(c, command_id))
-                        if is_outcome(record.state, answers=owner.app in self._answering_apps):
+                        owner, record = await self._db.read(lambda c: records.read(c, command_id))
+                        if self.dialects.is_outcome(owner.app, record.state):
                             return record
                         await changed.wait()
             except TimeoutError:
-                return (await self._db.read(lambda c: _read(c, command_id)))[1]
+                return (await self._db.read(lambda c: records.read(c, command_id)))[1]
 
     async def get(self, caller: Caller, command_id: str) -> CommandRecord:
         caller.require(READ)
-        owner, record = await self._db.read(lambda c: _read(c, command_id))
-        _check_owner(caller, owner)
+        owner, record = await self._db.read(lambda c: records.read(c, command_id))
+        records.check_owner(caller, owner)
         return record
 
     async def list(
@@ -430,13 +406,13 @@ class CommandService(Commands, ClientObserver):
     async def cancel(self, caller: Caller, command_id: str) -> CommandRecord:
         """Give a command up. Raises ConflictError once it was delivered or is closed."""
         caller.require(SEND)
-        owner, _ = await self._db.read(lambda c: _read(c, command_id))
-        _check_owner(caller, owner)
+        owner, _ = await self._db.read(lambda c: records.read(c, command_id))
+        records.check_owner(caller, owner)
 
         def work(tx: Transaction) -> CommandRecord:
             current = repository.find_owner(tx.connection, command_id)
             if current is None:
-                raise _not_found(command_id)
+                raise records.not_found(command_id)
             reason = f"by {caller.actor}"
             if current.state == SENT:
                 reason += "; it had been sent, so the device may have got it"
@@ -448,7 +424,7 @@ class CommandService(Commands, ClientObserver):
                 event = event_of(device, command_id, current.name, CANCELLED, reason)
                 self._events.record(tx, [event], received_at=step.at)
             tx.after_commit(lambda: self.closed([(command_id, CANCELLED)]))
-            return _found(repository.find_record(tx.connection, command_id), command_id)
+            return records.read_record(tx.connection, command_id)
 
         command = self._board.get(command_id)
         if command is None:
@@ -467,41 +443,3 @@ class CommandService(Commands, ClientObserver):
                 f"No device {device.device_id!r} is registered with {device.app!r}."
             )
         return known
-
-    def _topics(self, app: str, device_id: str) -> tuple[str, ...]:
-        """Return where a device's commands go; nowhere if its app is not here or sends none."""
-        known = self._apps.get(app)
-        templates = known.command_topics if known is not None else []
-        return tuple(template.replace("{device_id}", device_id) for template in templates)
-
-
-def _read(connection: Connection, command_id: str) -> tuple[Owner, CommandRecord]:
-    owner = repository.find_owner(connection, command_id)
-    if owner is None:
-        raise _not_found(command_id)
-    return owner, _found(repository.find_record(connection, command_id), command_id)
-
-
-def _found(record: CommandRecord | None, command_id: str) -> CommandRecord:
-    if record is None:
-        raise _not_found(command_id)
-    return record
-
-
-def _check_owner(caller: Caller, owner: Owner) -> None:
-    if owner.organization_id != caller.organization_id:
-        raise _not_found(owner.id)
-
-
-def _not_found(command_id: str) -> NotFoundError:
-    return NotFoundError(f"There is no command {command_id[:32]!r}.")
-
-
-def _device_id_in(template: str, topic: str) -> str:
-    """Return what stands in a topic where the template has `{device_id}`, "" if it does not fit."""
-    before, _, after = template.partition("{device_id}")
-    if len(topic) <= len(before) + len(after):
-        return ""
-    if not topic.startswith(before) or not topic.endswith(after):
-        return ""
-    return topic[len(before) : len(topic) - len(after)]
