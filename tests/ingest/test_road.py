@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
@@ -24,7 +25,17 @@ from fleetwire.ingest.road import SLOW_BATCH_S, SMALLEST_BATCH, Road
 from fleetwire.ingest.router import Router
 from fleetwire.ingest.sequence import Sequence
 from fleetwire.ingest.source import Source
-from fleetwire.kit import App, Device, Effect, Event, LiveEvent, NotAcceptedError, Payload, Reading
+from fleetwire.kit import (
+    App,
+    Device,
+    Effect,
+    Event,
+    LiveEvent,
+    NotAcceptedError,
+    Payload,
+    Raw,
+    Reading,
+)
 from fleetwire.protocol import constants as c
 from fleetwire.protocol.packets import Ack, Connect, Publish
 from fleetwire.store.database import Database, Transaction
@@ -82,6 +93,11 @@ def make_app() -> App:
         if body.value < 0:
             raise NotAcceptedError("no")
         return Event("noted", device, {"value": body.value})
+
+    @app.subscribe("d/{device_id}/raw")
+    def raw(device: Device, body: Raw) -> Reading:
+        number = msgspec.json.decode(body, type=float)
+        return Reading(device, "t", number, "Cel")
 
     @app.subscribe("d/{device_id}/poison")
     def poison(device: Device, body: Body) -> Reading:
@@ -222,6 +238,22 @@ async def test_what_no_handler_accepts_is_quarantined_and_acknowledged(house: Ho
     assert "$.value" in reasons[1]
     assert "not registered" in reasons[6]
     assert reasons[7] == "x may not publish to this topic"
+    assert house.rows("SELECT number FROM readings") == [(5.0,)]
+
+
+async def test_what_a_handler_cannot_decode_is_the_payloads_fault(house: House) -> None:
+    house.send(b'"x"', "type", topic="d/one/raw")
+    house.send(b"1,", "json", topic="d/one/raw")
+    house.send(b"5", "good", topic="d/one/raw")
+    await house.finish()
+    released = dict(house.released)
+    assert released.pop("good") == 0
+    assert set(released.values()) == {c.PAYLOAD_FORMAT_INVALID}
+    reasons = [row[0] for row in house.rows("SELECT reason FROM quarantine ORDER BY id")]
+    assert [reason[:24] for reason in reasons] == [
+        "The payload does not fit",
+        "The payload is not JSON:",
+    ]
     assert house.rows("SELECT number FROM readings") == [(5.0,)]
 
 

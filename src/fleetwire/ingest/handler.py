@@ -52,7 +52,7 @@ class Handler:
         self.name = f"{function.__module__}.{function.__qualname__}"
         self._function: Callable[..., Any] = function
         self._is_async = inspect.iscoroutinefunction(function)
-        self._decode: Callable[[bytes], Any] = Raw
+        self._decode: Callable[[bytes], Any] | None = None  # None = as sent
         # Where each argument stands; -1 = the handler does not ask for it.
         self._count = 0
         self._body = self._device = self._message = self._tx = -1
@@ -113,15 +113,6 @@ class Handler:
         Raises NotAcceptedError, with the reason in words.
         """
         publish = delivery.publish
-        if self._body >= 0:
-            try:
-                arguments[self._body] = self._decode(publish.payload)
-            except msgspec.ValidationError as error:
-                raise NotAcceptedError(f"The payload does not fit: {error}") from None
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                raise NotAcceptedError(f"The payload is not JSON: {error}") from None
-            except RecursionError:
-                raise NotAcceptedError("The payload is nested too deeply") from None
         if self._message >= 0:
             arguments[self._message] = Incoming(
                 publish.topic_name,
@@ -134,7 +125,18 @@ class Handler:
             )
         if self._tx >= 0:
             arguments[self._tx] = tx
-        result = self._function(*arguments)
+        try:
+            if self._body >= 0:
+                payload = publish.payload
+                arguments[self._body] = payload if self._decode is None else self._decode(payload)
+            result = self._function(*arguments)
+        # One who asked for Raw may decode it himself, so this is about his call, too.
+        except msgspec.ValidationError as error:
+            raise NotAcceptedError(f"The payload does not fit: {error}") from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise NotAcceptedError(f"The payload is not JSON: {error}") from None
+        except RecursionError:
+            raise NotAcceptedError("The payload is nested too deeply") from None
         if type(result) is list:
             return result
         if self._is_async:

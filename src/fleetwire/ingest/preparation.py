@@ -63,26 +63,28 @@ class Preparation:
                     topic_name = delivery.publish.topic_name
                     path = None
                     path, device = self._choose(delivery, batch)
-                    arguments = path.handler.bind(path.values, device)
-                handler = path.handler
+                    handler = path.handler
+                    app = handler.app
+                    call = None if handler.needs_transaction else handler.call
+                    arguments = handler.bind(path.values, device)
                 if device is None and handler.needs_device:
                     raise NotAcceptedError(
-                        f"Device {path.device_id!r} is not registered with {handler.app!r}"
+                        f"Device {path.device_id!r} is not registered with {app!r}"
                         f"{self._note_unknown([path], delivery, batch)}",
                         reason_code=NOT_AUTHORIZED,
                     )
-                if handler.needs_transaction:
-                    entry = Accepted(handler.app, delivery, [])
+                if call is None:
+                    entry = Accepted(app, delivery, [])
                     batch.deferred.append((entry, path, device))
+                    accepted.append(entry)
                 else:
-                    entry = Accepted(handler.app, delivery, handler.call(delivery, arguments, None))
-                accepted.append(entry)
+                    accepted.append(Accepted(app, delivery, call(delivery, arguments, None)))
             except DomainError as error:
-                app = None if delivery.refused or path is None else path.handler.app
-                batch.refused.append(refused_by(app, delivery, device if app else None, error))
+                whose = None if delivery.refused or path is None else path.handler.app
+                batch.refused.append(refused_by(whose, delivery, device if whose else None, error))
             except Exception as error:
-                app = None if path is None else path.handler.app
-                batch.refused.append(_broken(app, delivery, device if app else None, error))
+                whose = None if path is None else path.handler.app
+                batch.refused.append(_broken(whose, delivery, device if whose else None, error))
         return batch
 
     def _choose(self, delivery: Delivery, batch: Batch) -> tuple[Path, Device | None]:

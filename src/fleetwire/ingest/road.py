@@ -274,8 +274,8 @@ class Road:
         same: list[tuple[Effect, Accepted]] = []
         for entry in batch.accepted:
             for effect in entry.effects:
-                if type(effect) is not kind:  # mostly it is: runs of readings
-                    kind = type(effect)
+                if effect.__class__ is not kind:  # mostly it is: runs of readings
+                    kind = effect.__class__
                     same = effects.setdefault(kind, [])
                 same.append((effect, entry))
         events = effects.pop(Event, [])
@@ -358,11 +358,13 @@ class Road:
         count = 0  # of messages that this ticket stands for
         for entry in batch.accepted:
             delivery = entry.delivery
-            if entry.effects:
-                device = entry.effects[0].device  # type: ignore[attr-defined]  # every effect has one
-                if entry.effects[0].__class__ is SendCommand:
-                    device = _who_spoke(entry.effects)
-                if device is not None and device is not last:
+            effects = entry.effects
+            if effects:
+                effect = effects[0]
+                device = effect.device  # type: ignore[attr-defined]  # every effect has one
+                if effect.__class__ is SendCommand:
+                    device = _who_spoke(effects)
+                if device is not last and device is not None:
                     last = device
                     seen.add(device.id)
                 received_at = delivery.received_at

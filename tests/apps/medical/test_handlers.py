@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from fleetwire.apps.medical.handlers import MAX_VALUES, receive_data, report_status
-from fleetwire.kit import Alarm, Device, DomainError, Effect, Event, Reading, Report
+from fleetwire.kit import Alarm, Device, DomainError, Effect, Event, Raw, Reading, Report
 from fleetwire.kit.instants import iso
 
 AT = "2026-01-31T12:00:00.250Z"
@@ -17,7 +17,7 @@ def device(type: str = "blood_pressure_monitor") -> Device:
 
 
 def receive(body: dict[str, Any], type: str = "blood_pressure_monitor") -> list[Effect]:
-    return receive_data("bp-1", device(type), body)
+    return receive_data("bp-1", device(type), Raw(msgspec.json.encode(body)))
 
 
 def readings(effects: list[Effect]) -> dict[str, tuple[Any, str]]:
@@ -226,7 +226,8 @@ def test_a_message_of_another_device_is_refused() -> None:
 @pytest.mark.parametrize("named", [None, "17", 17])
 def test_the_device_may_leave_its_id_out_or_send_it_as_a_number(named: Any) -> None:
     scale = Device(7, "medical", "17", 1, "weight_scale", {})
-    effects = receive_data("17", scale, {"device_id": named, "metric_type": "weight", "value": 80})
+    body = msgspec.json.encode({"device_id": named, "metric_type": "weight", "value": 80})
+    effects = receive_data("17", scale, Raw(body))
     assert readings(effects) == {"weight": (80, "kg")}
 
 
@@ -275,9 +276,23 @@ def test_a_number_too_large_for_any_column_is_refused(number: bytes) -> None:
         assert refusal(body, type).field == "value"
 
 
-def test_infinity_from_whatever_decoder_is_refused() -> None:
-    assert refusal({"metric_type": "free", "value": float("inf")}).field == "value"
-    assert refusal({"metric_type": "free", "one": float("nan")}).field == "one"
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"metric_type":"free","value":NaN}',
+        b'{"metric_type":"free","value":Infinity}',
+        b'{"metric_type":"free","value":1e999}',
+        b'{"metric_type":"free","value":1,"place":"\xff"}',  # also where nobody looks
+        b'{"metric_type":"free","value":1,"\xff":1}',
+        b'{"metric_type":"free","value":1,"place":"\x01"}',
+        b'{"metric_type":"free","value":1,"place":01}',
+        b'{"metric_type":"free","value":1}}',
+        b'["metric_type","free","value",1]',
+    ],
+)
+def test_what_is_no_json_object_is_never_a_reading(body: bytes) -> None:
+    with pytest.raises((msgspec.DecodeError, UnicodeDecodeError)):
+        receive_data("bp-1", device(), Raw(body))
 
 
 # --- status ---

@@ -7,6 +7,8 @@ known unit) takes the shortest way through and everything else steps aside into 
 from functools import lru_cache
 from typing import Any
 
+import msgspec
+
 from fleetwire.apps.medical.types import FREE, HIGHEST, LOWEST, Metric, metric_of
 from fleetwire.kit import (
     Alarm,
@@ -14,6 +16,7 @@ from fleetwire.kit import (
     Effect,
     Event,
     NotAcceptedError,
+    Raw,
     Reading,
     Report,
     Value,
@@ -34,26 +37,44 @@ _ENVELOPE = frozenset({"device_id", "metric_type", "timestamp", "unit", "units",
 _WAVEFORM = frozenset({"sample_rate", "samples"})
 
 
-def receive_data(device_id: str, device: Device, body: dict[str, Any]) -> list[Effect]:
+class _Data(msgspec.Struct, gc=False):
+    """What a message with one value holds; twice as quick to read as a dict of everything."""
+
+    device_id: Any = None
+    metric_type: Any = None
+    timestamp: Any = None
+    value: Any = None
+    unit: Any = None
+
+
+_read_data = msgspec.json.Decoder(_Data).decode
+_read_all = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def receive_data(device_id: str, device: Device, body: Raw) -> list[Effect]:
     """Return one reading per value, and an alarm per value out of range.
 
-    Raises NotAcceptedError, or InvalidValueError for the timestamp, naming the field at fault.
+    Raises NotAcceptedError, or InvalidValueError for the timestamp, naming the field at fault, or
+    what msgspec has against the body.
     """
-    named = body.get("device_id")
+    data = _read_data(body)
+    if not body.isascii():
+        _read_all(body)  # fields that are no value were passed over: they must be text as well
+    named = data.device_id
     if named != device_id and named is not None:
         _check_sender(named, device_id)
-    metric_type = body.get("metric_type")
+    metric_type = data.metric_type
     if metric_type.__class__ is not str:
         raise _bad_name(metric_type)
-    at = body.get("timestamp")
+    at = data.timestamp
     if at is not None:
         at = parse(at)
-    value = body.get("value")
+    value = data.value
     if value is None:
         _check_name(metric_type)
-        return _receive_named(device, metric_type, at, body)
+        return _receive_named(device, metric_type, at, _read_all(body))
 
-    unit = body.get("unit")
+    unit = data.unit
     if unit is not None and unit.__class__ is not str:
         raise _bad_unit("unit")
     metric, unit, low, high = _known(device.type, metric_type, unit)

@@ -49,16 +49,24 @@ class ReadingSink(Sink):
         last_entry: Accepted | None = None
         source = ""
         received_at = 0
+        name = unit = ""
+        metric = 0  # no metric's id
         for effect, entry in items:
             reading: Reading = effect  # type: ignore[assignment]  # the road sorts effects by type
             if entry is not last_entry:
                 last_entry = entry
                 delivery = entry.delivery
                 received_at = delivery.received_at
-                source = delivery.publish.payload.decode("utf-8", "replace")
-            metric = metric_ids.get((reading.metric, reading.unit))
-            if metric is None:
-                metric = self._metric_id(tx, reading.metric, reading.unit)
+                payload = delivery.publish.payload
+                try:
+                    source = payload.decode()
+                except UnicodeDecodeError:
+                    source = payload.decode("utf-8", "replace")
+            if (
+                reading.metric != name or reading.unit != unit or not metric
+            ):  # mostly they are those of before
+                name, unit = reading.metric, reading.unit
+                metric = metric_ids.get((name, unit)) or self._metric_id(tx, name, unit)
             at = reading.at
             if at is None:
                 at = received_at
