@@ -15,14 +15,14 @@ run: .venv/.run ## Start Fleetwire, its data in data/ (ARGS="--demo --bind 0.0.0
 test: .venv/.dev ## Install what the tests need, then run lint, types and the tests
 	@scripts/prepare-tests.sh
 	@$(MAKE) lint
-	@$(BIN)/python -m pytest -m "not soak" $(ARGS)
+	@scripts/run-tests.sh $(ARGS)
 
 soak: .venv/.dev ## The proofs that take minutes each
 	@scripts/prepare-tests.sh
 	@$(BIN)/python -m pytest -m soak $(ARGS)
 
 check: .venv/.dev lint ## The everyday suite: lint, types and the tests that are quick
-	@$(BIN)/python -m pytest -m "not slow and not soak" $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow and not soak" $(ARGS)
 
 lint: .venv/.dev
 	@$(BIN)/ruff check .

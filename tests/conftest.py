@@ -5,6 +5,7 @@ import shutil
 import socket
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -23,10 +24,20 @@ NEEDS = {
 # Folders whose tests start many servers, or other people's programs: not for every few minutes.
 LONGER = frozenset({"bench", "docs", "interop", "kill", "road", "runtime"})
 
-SKIPS_FORBIDDEN = os.environ.get("FLEETWIRE_FORBID_SKIPS") == "1"
+skips_forbidden = pytest.StashKey[bool]()
 
 
-def pytest_configure() -> None:
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    # A worker comes later than the line that forgets this variable with all others.
+    node.workerinput["skips_forbidden"] = node.config.stash[skips_forbidden]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    from_above = getattr(config, "workerinput", {})
+    config.stash[skips_forbidden] = from_above.get(
+        "skips_forbidden", os.environ.get("FLEETWIRE_FORBID_SKIPS") == "1"
+    )
     # The settings of whoever runs the tests are not the settings of the servers under test.
     for name in list(os.environ):
         if name.startswith(("FLEETWIRE_", "MQTT_")) or name == "DATABASE_URL":
@@ -53,23 +64,27 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if not hasattr(report, "wasxfail"):
-        _forbid_skip(report)
+        _forbid_skip(item.config, report)
     return report
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     report = yield
-    _forbid_skip(report)
+    _forbid_skip(collector.config, report)
     return report
 
 
-def _forbid_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+def _forbid_skip(config: pytest.Config, report: pytest.TestReport | pytest.CollectReport) -> None:
     """Turn a skip into a failure where none is allowed (FLEETWIRE_FORBID_SKIPS=1, as in CI)."""
-    if report.skipped and SKIPS_FORBIDDEN:
+    if report.skipped and config.stash[skips_forbidden]:
         report.outcome = "failed"
         report.longrepr = f"Skipping is forbidden here, but this was skipped: {report.longreprtext}"
 
