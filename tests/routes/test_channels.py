@@ -56,7 +56,8 @@ def medical(speaks: str, path: str) -> Open:
         devices = [("device_id", device) for device in wish.get("devices", ())]
         query = urlencode([*devices, ("since", 0)])
         where = f"{url.replace('http', 'ws', 1)}{path}?{query}"
-        async with connect(where, additional_headers=headers, proxy=None) as socket:
+        # Without a bound, or what is unread would keep the closing handshake waiting.
+        async with connect(where, additional_headers=headers, proxy=None, max_queue=None) as socket:
             try:
                 await socket.recv()
             except ConnectionClosed as closed:
