@@ -29,7 +29,7 @@ class HouseTracing(Tracing):
 
     def join(self, road: Road, commands: CommandService, bus: EventBus) -> None:
         road.observer = RoadSpans(self._tracer)
-        spans = CommandSpans(self._tracer, commands.is_outcome)
+        spans = CommandSpans(self._tracer, commands.dialects.is_outcome)
         commands.observe(spans)
         bus.subscribe(spans.hear, wants_readings=False)
 
