@@ -4,7 +4,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak check bench bench-relay lint lock clean
+.PHONY: help run test soak check bench bench-relay bench-rules lint lock clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ bench: .venv/.dev ## Measure durable ingest on one core (ARGS="--quick", "--prof
 
 bench-relay: .venv/.dev ## Measure messages from client to client beside Mosquitto (ARGS="--quick", "--json")
 	@$(BIN)/python -m bench.relay $(ARGS)
+
+bench-rules: .venv/.dev ## Measure what rule chains cost ingest (ARGS="--quick", "--json")
+	@$(BIN)/python -m bench.rules $(ARGS)
 
 lock: ## Write requirements/*.txt anew from pyproject.toml (ARGS=--upgrade for newest versions)
 	@scripts/lock.sh $(ARGS)
