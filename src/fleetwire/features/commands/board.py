@@ -90,6 +90,10 @@ class Board:
         """Return an open command."""
         return self._by_id.get(command_id)
 
+    def commands(self) -> list[Command]:
+        """Return all open commands in the order in which they came here."""
+        return list(self._by_id.values())
+
     def of_device(self, device: int) -> list[Command]:
         """Return a device's open commands in order of creation."""
         return list(self._by_device.get(device, {}).values())

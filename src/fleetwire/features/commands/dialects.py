@@ -21,10 +21,12 @@ class Dialects:
         self._apps = apps
         self.answering = answering
 
-    def topics(self, app: str, device_id: str) -> tuple[str, ...]:
+    def topics(self, app: str, device_id: str, name: str = "") -> tuple[str, ...]:
         """Return where a device's commands go; nowhere if its app is not here or sends none."""
         known = self._apps.get(app)
         templates = known.command_topics if known is not None else []
+        if known is not None and name in known.command_topics_by_name:
+            templates = known.command_topics_by_name[name]
         return tuple(template.replace("{device_id}", device_id) for template in templates)
 
     def response_topic(self, app: str, device_id: str) -> str:
@@ -56,10 +58,16 @@ class Dialects:
     def named_in(self, topic_filter: str) -> Iterator[tuple[str, str]]:
         """Yield app and device_id of each whose command topic is exactly this."""
         for app in self._apps.values():
-            for template in app.command_topics:
+            for template in _templates(app):
                 device_id = _device_id_in(template, topic_filter)
                 if device_id:
                     yield app.name, device_id
+
+
+def _templates(app: App) -> Iterator[str]:
+    yield from app.command_topics
+    for templates in app.command_topics_by_name.values():
+        yield from templates
 
 
 def _device_id_in(template: str, topic: str) -> str:

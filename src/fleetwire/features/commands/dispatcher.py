@@ -32,6 +32,7 @@ from fleetwire.features.commands.states import (
     SENT,
 )
 from fleetwire.net.clients import Client, Downlink
+from fleetwire.net.external.plan import NOBODY
 from fleetwire.protocol.constants import CORRELATION_DATA, RESPONSE_TOPIC, USER_PROPERTY
 from fleetwire.protocol.packets import Properties
 from fleetwire.store.database import Database
@@ -73,6 +74,7 @@ class Dispatcher:
         self._clock = clock
         self._ready: dict[int, None] = {}  # devices to look at, in order
         self._present: dict[int, list[Client]] = {}  # who of each device has begun to listen
+        self._is_way_open = False  # to all devices, where their sessions are at another broker
         self._wake = asyncio.Event()
         self._timer = asyncio.Event()
         self.observer: CommandObserver | None = None
@@ -91,6 +93,17 @@ class Dispatcher:
         for command in self._board.of_device(device):
             command.not_before = 0
         self.look_at(device)
+
+    def way_turned(self, is_open: bool) -> None:
+        """The way to all devices opens, or closes; which of them listen is not known."""
+        self._is_way_open = is_open
+        if is_open:
+            for command in self._board.commands():
+                command.not_before = 0
+                self.look_at(command.device)
+
+    def _is_there(self, device: int) -> bool:
+        return self._is_way_open or device in self._present
 
     def left(self, client: Client) -> None:
         """A connection has ended."""
@@ -142,7 +155,7 @@ class Dispatcher:
         if not self._ready:
             self._wake.clear()
         # Of a device that is not there, nothing is to be stored as sent.
-        chosen = [each for each in chosen if each.may_repeat or each.device in self._present]
+        chosen = [each for each in chosen if each.may_repeat or self._is_there(each.device)]
         ids = [command.id for command in chosen]
         try:
             payloads = await self._db.read(lambda connection: repository.payloads(connection, ids))
@@ -151,7 +164,8 @@ class Dispatcher:
             self._ready = dict.fromkeys(devices) | self._ready
             self._wake.set()
             raise
-        away: set[int] = set()
+        # By topics: a device may listen to some of them only.
+        away: set[tuple[int, tuple[str, ...]]] = set()
         for command in chosen:
             # Much may have happened while the payloads were read.
             if (
@@ -161,13 +175,14 @@ class Dispatcher:
                 or command.expires_at <= self._clock()
             ):
                 continue
-            if command.device in away or not self._send(command, payloads[command.id]):
-                away.add(command.device)
+            place = command.device, command.topics
+            if place in away or not self._send(command, payloads[command.id]):
+                away.add(place)
                 if not command.may_repeat:
                     self._note(command, QUEUED, NOT_THERE)
-        sent = {command.device for command in chosen}
+        sent = {command.device for command in chosen} - {device for device, _ in away}
         for device in devices:
-            if device in sent and device not in away:
+            if device in sent:
                 self.look_at(device)
 
     async def _store_as_sent(self, commands: list[Command]) -> None:
@@ -229,7 +244,7 @@ class Dispatcher:
         if command.expires_at <= now:
             self.expire(command)
             return
-        if was_on_its_way and not command.may_repeat:
+        if was_on_its_way and not command.may_repeat and reason != NOBODY:
             command.is_unconfirmed = True
             self._note(command, SENT, f"{reason}; {NOT_REPEATED}")
             self.look_at(command.device)

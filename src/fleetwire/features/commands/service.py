@@ -136,6 +136,10 @@ class CommandService(Commands, ClientObserver):
                 if device is not None:
                     self._dispatcher.listening(device.id, client)
 
+    def way_turned(self, is_open: bool) -> None:
+        """The way to another broker, at which all devices are, opens or closes."""
+        self._dispatcher.way_turned(is_open)
+
     def disconnected(self, client: Client, reason: str) -> None:
         self._dispatcher.left(client)
 
@@ -340,7 +344,7 @@ class CommandService(Commands, ClientObserver):
             app,
             device,
             name,
-            () if known is None else self.dialects.topics(app, known.device_id),
+            () if known is None else self.dialects.topics(app, known.device_id, name),
             expires_at,
             state,
             attempts,

@@ -61,6 +61,9 @@ class Bridge:
     `told` is called when the state has changed.
     """
 
+    title = "bridge"  # how the log calls it
+    keep_alive_s = KEEP_ALIVE_S
+
     def __init__(
         self,
         plan: BridgePlan,
@@ -159,9 +162,9 @@ class Bridge:
             self._since = self.counts.now()
         about = {"bridge": self.plan.name, "url": self.plan.url}
         if state == CONNECTED:
-            log.info("bridge connected", **about, protocol=self.status.protocol)
+            log.info(f"{self.title} connected", **about, protocol=self.status.protocol)
         elif state == AWAY and (was == CONNECTED or reason != before):
-            log.warning("bridge away", **about, reason=reason, queued=self._local.queued)
+            log.warning(f"{self.title} away", **about, reason=reason, queued=self._local.queued)
         if self._told is not None and CONNECTED in (state, was):
             self._told(self)
 
@@ -191,18 +194,7 @@ class Bridge:
     async def _connect(self) -> Crossing:
         """Return a connection over which everything goes. Raises FleetwireError."""
         remote, connack = await self._open()
-        crossing = self._crossing = Crossing(
-            self.plan.name,
-            remote,
-            connack,
-            self._local,
-            self._mapping,
-            self.counts,
-            self._server_id,
-            self._remote_id,
-            subscribed=self._is_subscribed,
-            held=self._is_held,
-        )
+        crossing = self._crossing = self._join(remote, connack)
         self._is_subscribed = False
         crossing.begin()
         done, _ = await asyncio.wait(
@@ -216,6 +208,21 @@ class Bridge:
             raise BridgeLostError("the other side did not answer SUBSCRIBE")
         self._is_subscribed = True
         return crossing
+
+    def _join(self, remote: Remote, connack: Connack) -> Crossing:
+        """Return what joins a new connection to the session here."""
+        return Crossing(
+            self.plan.name,
+            remote,
+            connack,
+            self._local,
+            self._mapping,
+            self.counts,
+            self._server_id,
+            self._remote_id,
+            subscribed=self._is_subscribed,
+            held=self._is_held,
+        )
 
     async def _open(self) -> tuple[Remote, Connack]:
         """Open a connection, in MQTT 5 if it can be, else 3.1.1."""
@@ -245,7 +252,7 @@ class Bridge:
             version,
             plan.client_id or f"fw-{self._server_id[:8]}-{plan.name}",
             False,
-            KEEP_ALIVE_S,
+            self.keep_alive_s,
             plan.username,
             None if plan.password is None else plan.password.encode(),
         )

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from typing import Any
 
 import structlog
 
@@ -15,6 +16,8 @@ from fleetwire.net.bridge.plan import BridgePlan
 from fleetwire.net.bridge.secure import context_of
 from fleetwire.net.bridge.status import CONNECTED, BridgeStatus, Retry
 from fleetwire.net.clients import ClientObserver
+from fleetwire.net.external.plan import SOURCE, SourcePlan
+from fleetwire.net.external.source import ExternalSource
 from fleetwire.protocol import constants as c
 from fleetwire.protocol.packets import Publish
 
@@ -41,7 +44,7 @@ class Bridges(ClientObserver):
         self._broker = broker
         self._tasks: list[asyncio.Task[None]] = []
         self._bridges = {
-            plan.name: Bridge(
+            plan.name: _make(
                 plan,
                 broker,
                 server_id,
@@ -55,6 +58,12 @@ class Bridges(ClientObserver):
     def status(self) -> list[BridgeStatus]:
         """Return how each bridge is, in the order of the settings."""
         return [bridge.status for bridge in self._bridges.values()]
+
+    @property
+    def source(self) -> ExternalSource | None:
+        """The broker where devices are, if it is an external one."""
+        found = self._bridges.get(SOURCE)
+        return found if isinstance(found, ExternalSource) else None
 
     def start(self) -> None:
         """Begin to gather and to connect. Call it once the broker's state is restored.
@@ -73,7 +82,7 @@ class Bridges(ClientObserver):
             try:
                 bridge.attach()
             except LocalSessionError as error:
-                raise SettingsError(f"Bridge {bridge.plan.name}: {error}") from None
+                raise SettingsError(f"{bridge.plan.title}: {error}") from None
             self._publish_state(bridge)
         for name, bridge in self._bridges.items():
             self._tasks.append(asyncio.create_task(bridge.run(), name=f"bridge {name}"))
@@ -121,6 +130,12 @@ class Bridges(ClientObserver):
         state = b"1" if status.state == CONNECTED else b"0"
         topic_name = f"$SYS/broker/connection/{status.name}/state"
         self._broker.publish_own(Publish(topic_name, state, 1, True), _now())
+
+
+def _make(plan: BridgePlan, *arguments: Any, **more: Any) -> Bridge:
+    if isinstance(plan, SourcePlan):
+        return ExternalSource(plan, *arguments, **more)
+    return Bridge(plan, *arguments, **more)
 
 
 def _now() -> int:

@@ -17,7 +17,15 @@ from fleetwire.net.bridge.status import Counts
 from fleetwire.protocol import constants as c
 from fleetwire.protocol.encoder import encode_ack, encode_publish, encode_subscribe
 from fleetwire.protocol.errors import ProtocolError
-from fleetwire.protocol.packets import Ack, Connack, Packet, Publish, Suback, Subscription
+from fleetwire.protocol.packets import (
+    Ack,
+    Connack,
+    Packet,
+    Properties,
+    Publish,
+    Suback,
+    Subscription,
+)
 
 log = structlog.get_logger("fleetwire.bridge")
 
@@ -52,6 +60,7 @@ class Crossing:
         said = connack.properties or {}
         self.remote = remote
         self.granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.refused: dict[str, str] = {}  # Topic Filters that it does not let us have, and why
         self._name = name
         self._session_present = connack.session_present
         self._local = local
@@ -101,16 +110,19 @@ class Crossing:
 
     def _subscribe(self) -> None:
         """Ask the other side for what is to come in; `granted` is done when all is answered."""
-        # Retain Handling 1: what its session has had, it need not send again.
-        asked = [
-            Subscription(each, qos, True, True, 1)
-            for each, qos in self._mapping.remote_filters.items()
-        ]
+        asked = self._subscriptions()
         for first in range(0, len(asked), FILTERS_AT_ONCE):
             some = asked[first : first + FILTERS_AT_ONCE]
             packet_id = self._local.session.packet_ids.allocate()
             self._asked[packet_id] = [each.topic_filter for each in some]
             self.remote.write(encode_subscribe(packet_id, some, None, self.remote.version))
+
+    def _subscriptions(self) -> list[Subscription]:
+        # Retain Handling 1: what its session has had, it need not send again.
+        return [
+            Subscription(each, qos, True, True, 1)
+            for each, qos in self._mapping.remote_filters.items()
+        ]
 
     def _take_suback(self, suback: Suback) -> None:
         filters = self._asked.pop(suback.packet_id, None)
@@ -119,6 +131,7 @@ class Crossing:
         self._local.session.packet_ids.release(suback.packet_id)
         for topic_filter, code in zip(filters, suback.reason_codes, strict=False):
             if code >= c.UNSPECIFIED_ERROR:
+                self.refused[topic_filter] = c.reason_name(code)
                 log.warning(
                     "bridge subscription refused",
                     bridge=self._name,
@@ -173,7 +186,7 @@ class Crossing:
                 publish.retain and self._retains,
                 publish.dup and qos > 0,
                 publish.packet_id,
-                with_hop(properties, self._server_id) if remote.version == c.V5 else None,
+                self._leaving(topic_name, properties) if remote.version == c.V5 else None,
                 remote.version,
             )
         except ProtocolError as error:
@@ -200,6 +213,10 @@ class Crossing:
             remote.write(data)
         else:
             self._waiting.append((publish.packet_id, data))
+
+    def _leaving(self, topic_name: str, properties: Properties | None) -> Properties | None:
+        """Return the properties with which a message leaves us."""
+        return with_hop(properties, self._server_id)
 
     def _take_ack(self, ack: Ack) -> Ack | None:
         """Note what an acknowledgement of the other side ends; return what the session is told."""

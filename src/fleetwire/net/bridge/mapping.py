@@ -9,7 +9,8 @@ REMEMBERED_TOPICS = 1024  # in each direction; a fleet's topics come again and a
 class Mapping:
     """The rules of one bridge. Where several fit a topic, the first one counts."""
 
-    def __init__(self, rules: tuple[TopicRule, ...]) -> None:
+    def __init__(self, rules: tuple[TopicRule, ...], remembered: int = REMEMBERED_TOPICS) -> None:
+        """`remembered` bounds how many topics are known by heart in each direction."""
         outgoing = [rule for rule in rules if rule.goes_out]
         incoming = [rule for rule in rules if rule.comes_in]
         # Topic Filters to subscribe to, here and there, with their QoS.
@@ -18,10 +19,12 @@ class Mapping:
         # What the other side may publish here.
         self.incoming_filters = sorted({rule.local_filter for rule in incoming})
         self._to_remote = _Way(
-            [(rule.filter, rule.local_prefix, rule.remote_prefix) for rule in outgoing]
+            [(rule.filter, rule.local_prefix, rule.remote_prefix) for rule in outgoing],
+            remembered,
         )
         self._to_local = _Way(
-            [(rule.filter, rule.remote_prefix, rule.local_prefix) for rule in incoming]
+            [(rule.filter, rule.remote_prefix, rule.local_prefix) for rule in incoming],
+            remembered,
         )
 
     def to_remote(self, topic_name: str) -> str | None:
@@ -36,15 +39,16 @@ class Mapping:
 class _Way:
     """One direction: (filter, prefix taken off, prefix put on) of each rule."""
 
-    def __init__(self, rules: list[tuple[str, str, str]]) -> None:
+    def __init__(self, rules: list[tuple[str, str, str]], remembered: int) -> None:
         self._rules = rules
+        self._remembered = remembered
         self._known: dict[str, str | None] = {}
 
     def find(self, topic_name: str) -> str | None:
         try:
             return self._known[topic_name]
         except KeyError:
-            if len(self._known) >= REMEMBERED_TOPICS:
+            if len(self._known) >= self._remembered:
                 self._known.clear()
             found = self._known[topic_name] = self._apply(topic_name)
             return found

@@ -66,6 +66,11 @@ class BridgePlan:
     topics: tuple[TopicRule, ...] = ()
 
     @property
+    def title(self) -> str:
+        """What it is, for people."""
+        return f"Bridge {self.name}"
+
+    @property
     def is_tls(self) -> bool:
         """Whether the connection is encrypted."""
         return self.scheme in ("mqtts", "wss")

@@ -15,14 +15,14 @@ def context_of(plan: BridgePlan) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=plan.ca)
     except OSError as error:  # ssl.SSLError is one
         raise SettingsError(
-            f"Bridge {plan.name}: ca = {plan.ca} cannot be used: {_reason(error)}"
+            f"{plan.title}: ca = {plan.ca} cannot be used: {_reason(error)}"
         ) from None
     if plan.certificate is not None:
         try:
             context.load_cert_chain(plan.certificate, plan.key, password=_no_password)
         except (OSError, ValueError) as error:
             raise SettingsError(
-                f"Bridge {plan.name}: certificate = {plan.certificate} with key = {plan.key} "
+                f"{plan.title}: certificate = {plan.certificate} with key = {plan.key} "
                 f"cannot be used: {_reason(error)}"
             ) from None
     return context

@@ -1,0 +1,1 @@
+"""A broker that runs elsewhere, as the place where devices are."""
