@@ -107,14 +107,14 @@ def test_an_app_lives_in_the_server_and_its_rows_and_commands_survive_kills(lamp
     assert "a timer fails" not in lamps.log()
 
 
-async def test_two_apps_on_one_port_are_named(tmp_path: Path, free_port: int) -> None:
-    overrides: dict[str, object] = {"http_port": 0, "mqtt_port": 0, "mqtt_ws_port": 0}
-    apps = [App(name, listener=Listener(free_port, name)) for name in ("coffee", "tea")]
+async def test_an_app_on_the_platforms_port_is_named(tmp_path: Path, free_port: int) -> None:
+    overrides: dict[str, object] = {"http_port": free_port, "mqtt_port": 0, "mqtt_ws_port": 0}
+    apps = [App("coffee", listener=Listener(free_port, "coffee"))]
     (tmp_path / "data").mkdir()
     house = HouseInProcess(load(overrides, {}, tmp_path), apps=apps)
     try:
         with pytest.raises(
-            SettingsError, match=f"'coffee' and 'tea' are both given port {free_port}"
+            SettingsError, match=f"'platform' and 'coffee' are both given port {free_port}"
         ):
             await house.start()
     finally:

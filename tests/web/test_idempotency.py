@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from sqlalchemy import func, select
 
 from fleetwire.errors import ConflictError, StoreUnavailableError, UnauthenticatedError
-from fleetwire.kit import Asks, Caller, Gate
+from fleetwire.kit import CREATES, Asks, Caller, Gate
 from fleetwire.store.metadata import metadata
 from fleetwire.web.idempotency import KEPT_US, Idempotency
 from fleetwire.web.tables import first_answers
@@ -64,6 +64,12 @@ class Workshop:
             self.begun.set()
             await self.go.wait()
             return await make(body, caller, Response())
+
+        @self.router.post("/orders/", include_in_schema=False)
+        @self.router.post("/orders", openapi_extra=CREATES)
+        async def order(body: Thing, caller: Asks) -> str:
+            self.made.append(body.name)
+            return f"order {len(self.made)}"
 
         @self.router.post("/things/{name}/poke")
         async def poke(name: str, caller: Asks) -> str:
@@ -130,6 +136,19 @@ async def test_the_first_answer_is_given_again_and_nothing_is_made_twice(shop: S
     assert second.headers["location"] == "/things/a"
     assert second.headers["idempotency-replayed"] == "true"
     assert "idempotency-replayed" not in first.headers
+
+
+@pytest.mark.parametrize("path", ["/orders", "/orders/"])
+async def test_a_post_may_create_and_answer_200(shop: Shop, path: str) -> None:
+    async with shop.serve() as http:
+        first, second = await post(http, "k", path=path), await post(http, "k", path=path)
+        document = (await http.get("/openapi.json")).json()["paths"]["/orders"]["post"]
+    assert shop.work.made == ["a"]
+    assert (first.status_code, second.status_code) == (200, 200)
+    assert first.json() == second.json() == "order 1"
+    assert [each["name"] for each in document["parameters"]] == ["Idempotency-Key"]
+    assert set(document["responses"]) >= {"200", "409", "422"}
+    assert "x-creates" not in document
 
 
 async def test_a_restart_keeps_the_answer(shop: Shop) -> None:
@@ -340,5 +359,5 @@ async def test_the_document_promises_it_where_it_holds(shop: Shop) -> None:
         for path, item in paths.items()
         if any(each["name"] == "Idempotency-Key" for each in item["post"].get("parameters", ()))
     }
-    assert promised == {"/things", "/slow"}
+    assert promised == {"/things", "/slow", "/orders"}
     assert "409" in paths["/things"]["post"]["responses"]

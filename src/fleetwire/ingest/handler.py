@@ -13,16 +13,25 @@ from typing import Any
 
 import msgspec
 
-from fleetwire.broker.delivery import Delivery
+from fleetwire.broker.delivery import Delivery, Ticket
 from fleetwire.errors import SettingsError
 from fleetwire.kit.app import Raw, Subscription
 from fleetwire.kit.device import Device
 from fleetwire.kit.effects import Effect
 from fleetwire.kit.message import Incoming, NotAcceptedError
+from fleetwire.kit.store import Result
 from fleetwire.protocol import constants as c
 from fleetwire.protocol.packets import Publish
 from fleetwire.protocol.topics import Template
 from fleetwire.store.database import Transaction
+
+
+class Asking(Ticket):
+    """The ticket of a sender who wants the `value` of the Result that a handler returns."""
+
+    __slots__ = ()
+
+    value: Any
 
 
 class Handler:
@@ -141,6 +150,10 @@ class Handler:
             return result
         if self._is_async:
             result = _run_to_end(result, self.name)
+        if type(result) is Result:
+            if isinstance(delivery.ticket, Asking):
+                delivery.ticket.value = result.value
+            result = result.effects
         if result is None:
             return []
         return [result] if isinstance(result, Effect) else list(result)

@@ -8,6 +8,7 @@ import structlog
 from fleetwire.broker.delivery import Delivery
 from fleetwire.errors import DomainError
 from fleetwire.ingest.batch import Accepted, Refused
+from fleetwire.ingest.proofs import Proofs
 from fleetwire.ingest.router import Path, Router
 from fleetwire.ingest.unknown import Unknown
 from fleetwire.kit.device import Device
@@ -43,6 +44,7 @@ class Preparation:
 
     def __init__(self, router: Router, find_device: Callable[[str, str], Device | None]) -> None:
         self.unknown: Unknown | None = None  # what becomes of devices that nobody registered
+        self.proofs: Proofs | None = None  # None = no app lets tokens stand in payloads
         self._router = router
         self._find_device = find_device
 
@@ -54,8 +56,17 @@ class Preparation:
         path: Path | None = None
         device: Device | None = None
         arguments: list[Any] = []
+        proofs = self.proofs
+        proved: str | None = None
+        may_prove = False
         for delivery in deliveries:
             try:
+                if proofs is not None:
+                    if delivery.publish.topic_name is not proved:
+                        proved = delivery.publish.topic_name
+                        may_prove = proofs.concern(proved)
+                    if may_prove:
+                        proofs.take(delivery)
                 if delivery.refused:
                     raise NotAcceptedError(delivery.refused, reason_code=NOT_AUTHORIZED)
                 if delivery.publish.topic_name is not topic_name or path is None:

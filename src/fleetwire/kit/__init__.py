@@ -7,12 +7,14 @@ from fleetwire.errors import (
     InvalidValueError,
     NotFoundError,
     SettingsError,
+    StoreUnavailableError,
     TooManyError,
     UnauthenticatedError,
 )
 from fleetwire.kit.app import App, ErrorForm, Listener, Payload, Raw, Subscription, Timer
 from fleetwire.kit.areas import Area, Areas
 from fleetwire.kit.clock import Clock
+from fleetwire.kit.coap import Coap
 from fleetwire.kit.device import Device
 from fleetwire.kit.effects import (
     Alarm,
@@ -26,6 +28,7 @@ from fleetwire.kit.effects import (
 )
 from fleetwire.kit.following import follow, refuse
 from fleetwire.kit.http import (
+    CREATES,
     Asks,
     AsksOrDevelops,
     Gate,
@@ -46,6 +49,18 @@ from fleetwire.kit.machines import MachineLogin, Machines
 from fleetwire.kit.message import Incoming, NotAcceptedError
 from fleetwire.kit.mode import Mode
 from fleetwire.kit.people import People, Person, RoleNames, SignedIn, remote_of
+from fleetwire.kit.rules import (
+    DryRun,
+    NodeOutcome,
+    RuleChain,
+    RuleCommand,
+    RuleDraft,
+    RuleExecution,
+    RuleNode,
+    Rules,
+    RuleSchedule,
+    devices_named,
+)
 from fleetwire.kit.services import (
     Audit,
     Bucket,
@@ -69,8 +84,10 @@ from fleetwire.kit.services import (
     StoredReading,
     Telemetry,
 )
+from fleetwire.kit.sockets import SocketClient, Sockets, SocketSpace
 from fleetwire.kit.store import Effects, Result, Store
 from fleetwire.kit.tables import BigKey, Instant, new_metadata
+from fleetwire.kit.taps import Seen, Tap, Taps
 from fleetwire.kit.transaction import Transaction
 from fleetwire.kit.types import (
     CommandType,
@@ -83,6 +100,7 @@ from fleetwire.kit.types import (
 )
 
 __all__ = [
+    "CREATES",
     "Alarm",
     "Answer",
     "App",
@@ -95,6 +113,7 @@ __all__ = [
     "Bucket",
     "Caller",
     "Clock",
+    "Coap",
     "CommandBatch",
     "CommandBatches",
     "CommandEvent",
@@ -112,6 +131,7 @@ __all__ = [
     "DeviceTypes",
     "Devices",
     "DomainError",
+    "DryRun",
     "Effect",
     "Effects",
     "ErrorForm",
@@ -133,6 +153,7 @@ __all__ = [
     "Metric",
     "MetricRange",
     "Mode",
+    "NodeOutcome",
     "NotAcceptedError",
     "NotFoundError",
     "Outcome",
@@ -148,12 +169,26 @@ __all__ = [
     "Report",
     "Result",
     "RoleNames",
+    "RuleChain",
+    "RuleCommand",
+    "RuleDraft",
+    "RuleExecution",
+    "RuleNode",
+    "RuleSchedule",
+    "Rules",
+    "Seen",
     "SendCommand",
     "SettingsError",
     "SignedIn",
+    "SocketClient",
+    "SocketSpace",
+    "Sockets",
     "Store",
+    "StoreUnavailableError",
     "StoredReading",
     "Subscription",
+    "Tap",
+    "Taps",
     "Telemetry",
     "Timer",
     "TooManyError",
@@ -163,6 +198,7 @@ __all__ = [
     "Visitor",
     "Visits",
     "can_answer",
+    "devices_named",
     "follow",
     "is_at_workbench",
     "new_metadata",

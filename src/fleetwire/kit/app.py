@@ -9,6 +9,8 @@ from fastapi import APIRouter
 
 from fleetwire.errors import DomainError, InvalidValueError, SettingsError
 from fleetwire.kit.answers import answer_of
+from fleetwire.kit.coap import Coap
+from fleetwire.kit.sockets import SocketSpace
 from fleetwire.kit.types import DeviceType
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -96,12 +98,26 @@ class App:
     command_topic: str | None = None
     command_topics: list[str] = field(default_factory=list)
     response_topic: str | None = None
+    # Where commands of these names go instead: topic templates by name.
+    command_topics_by_name: dict[str, list[str]] = field(default_factory=dict)
     # Where a command, a JSON object, says its id, for devices that cannot read Correlation Data.
     command_id_field: str | None = None
+    # The client id of its devices, such as `ontrak_tablet_{device_id}`: by it one that connects
+    # without credentials, where that is allowed, is known to be there or gone.
+    client_id: str | None = None
     answers_commands: bool = False
     # The bytes a device reads on its command topic, from a command's name and parameters.
     command_payload: Callable[[str, dict[str, Any]], bytes] = flat_command
     migrations: str | None = None
+    # Fields of a payload, a JSON object, in which a device's token can stand: it proves that this
+    # message is that device's, whoever sends it, and is taken out before anybody else sees it.
+    token_fields: tuple[str, ...] = ()
+    # Attributes of a device that stand in its topics: `groups/{group}/news` grants a device the
+    # group that it has, and nothing if it has none.
+    topic_attributes: tuple[str, ...] = ()
+    coap: Coap | None = None
+    # It has sign-in routes of its own where its listener would have those of the house.
+    signs_in: bool = False
     # A message that stored readings is told under this name, with its own fields. It is not stored
     # once more for that: a realtime reader that resumes gets it back from its readings.
     readings_event: str | None = None
@@ -115,6 +131,8 @@ class App:
     routers: list[APIRouter] = field(default_factory=list)
     debug_routers: list[APIRouter] = field(default_factory=list)  # served in development only
     error_form: ErrorForm | None = None
+    socket_spaces: list[SocketSpace] = field(default_factory=list)
+    hearers: list[tuple[str, Callable[..., Any]]] = field(default_factory=list)
     timers: list[Timer] = field(default_factory=list)
     starts: list[Callable[..., Any]] = field(default_factory=list)
     demos: list[Callable[..., Any]] = field(default_factory=list)
@@ -122,6 +140,8 @@ class App:
     def __post_init__(self) -> None:
         if not self.name.isidentifier() or self.name != self.name.lower():
             raise SettingsError(f"App name {self.name!r} must be a lower-case identifier")
+        if self.client_id is not None and self.client_id.count("{device_id}") != 1:
+            raise SettingsError(f"App {self.name!r}: client_id must have {{device_id}} in it once")
         if self.command_topics and self.command_topic is None:
             self.command_topic = self.command_topics[0]
         elif self.command_topic is not None and self.command_topic not in self.command_topics:
@@ -152,6 +172,16 @@ class App:
         """
         return _adding(self.listeners_to, lambda function: (event_name, function))
 
+    def hears(self, template: str) -> Callable[[F], F]:
+        """Call the decorated async function with each message that passes on a topic.
+
+        Whoever published it: devices, people, other apps. The function takes the template's places
+        by name, the body by type (as a handler's), `Incoming` and services. It looks on: nothing
+        waits for it, and one that fails has had its message. What must not be missed is a handler's
+        (`subscribe`).
+        """
+        return _adding(self.hearers, lambda function: (template, function))
+
     def every(self, seconds: float) -> Callable[[F], F]:
         """Call the decorated async function so many seconds after the start, and after its end.
 
@@ -180,6 +210,10 @@ class App:
     def include(self, router: APIRouter, *, only_in_development: bool = False) -> None:
         """Serve these HTTP and WebSocket routes on the app's listener."""
         (self.debug_routers if only_in_development else self.routers).append(router)
+
+    def include_sockets(self, space: SocketSpace) -> None:
+        """Serve this Socket.IO namespace on the app's listener."""
+        self.socket_spaces.append(space)
 
 
 def _adding(to: list[Any], item: Callable[[Any], Any]) -> Callable[[F], F]:

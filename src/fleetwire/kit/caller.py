@@ -48,6 +48,7 @@ class Caller(msgspec.Struct, frozen=True):
     app: str = ""  # of a device …
     device_id: str = ""  # … its own name, "" = the caller is none
     login: str = ""  # of a person: the login that his access token belongs to
+    subject: str = ""  # of a person: what the issuer of another's token calls him (`sub`)
 
     @classmethod
     def system(cls, organization_id: int) -> "Caller":

@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from ipaddress import ip_address
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from fastapi import Depends
@@ -30,6 +30,9 @@ from fleetwire.kit.people import remote_of
 _PLACE = re.compile(r"\{(\w+)\}")
 # Headers by which a proxy tells that the request was somebody else's.
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
+
+# For `openapi_extra=` of a POST that creates though it answers 200: it takes an Idempotency-Key.
+CREATES: Final = {"x-creates": True}
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])

@@ -1,6 +1,7 @@
 """Intake: messages that come by HTTP or whatever else, taken as if they had come by MQTT."""
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import msgspec
 
@@ -14,6 +15,7 @@ class Outcome(msgspec.Struct, frozen=True):
     reason: str = ""
     field: str | None = None  # of the payload, where one is at fault
     reason_code: int = 0  # what an MQTT 5 sender would be told
+    value: Any = None  # of the Result that the handler returned
 
 
 class Intake(ABC):

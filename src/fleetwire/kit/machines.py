@@ -40,5 +40,12 @@ class Machines(ABC):
         """
 
     @abstractmethod
+    def holder(self, app: str, password: str, remote: str) -> Caller:
+        """Return the device whose credential this is, for senders who show nothing else.
+
+        Raises as `sign_in`.
+        """
+
+    @abstractmethod
     def verify(self, token: str, remote: str) -> Caller:
         """Return the device that a token speaks of. Raises UnauthenticatedError."""

@@ -27,8 +27,8 @@ class Messages(ABC):
         """Publish and return an id for the message. Raises InvalidValueError for a bad topic."""
 
     @abstractmethod
-    async def retain(self, caller: Caller, topic: str, payload: bytes) -> None:
-        """Publish with QoS 1 and keep it for whoever subscribes later; return once it is stored.
+    async def retain(self, caller: Caller, topic: str, payload: bytes, *, qos: int = 1) -> None:
+        """Publish and keep it for whoever subscribes later; return once it is stored.
 
         It is there after a restart, and until another one, or an empty payload, takes its place:
         what a device is to be set to. Raises as `publish`, TooManyError if there is no room,

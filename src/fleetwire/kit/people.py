@@ -200,6 +200,13 @@ class People(ABC):
         """
 
     @abstractmethod
+    async def reset_password(self, token: str, new: str, remote: str) -> None:
+        """Set a new password by a token that an administrator has made; all his logins end.
+
+        Raises UnauthenticatedError, InvalidValueError (field `new_password`).
+        """
+
+    @abstractmethod
     async def create_for_demo(
         self, organization_id: int, *, username: str, password: str, role: str, realm: str
     ) -> Person | None:

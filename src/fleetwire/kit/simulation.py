@@ -19,12 +19,18 @@ import msgspec
 
 
 class SimulationSettings(msgspec.Struct, frozen=True):
-    """What is asked for. `interval_s` is the time between two messages of one device."""
+    """What is asked for. `interval_s` is the time between two messages of one device.
+
+    `steps` is how many of them a device lives before it comes to its end by itself, if it counts
+    them; None = until the simulation has ended. With it the same seed does the same to the last
+    message, which a time cannot promise.
+    """
 
     devices: int
     seed: int
     interval_s: float = 1.0
     fault_rate: float = 0.0
+    steps: int | None = None
 
 
 class Received(msgspec.Struct, frozen=True):
@@ -92,6 +98,8 @@ class VirtualDevice(ABC):
 
 class Simulator(ABC):
     """All virtual devices of an app, and the truth about what they did."""
+
+    counts_steps: bool = False  # its devices end by themselves, after `settings.steps`
 
     @abstractmethod
     def __init__(self, settings: SimulationSettings) -> None: ...

@@ -9,6 +9,7 @@ import structlog
 from fleetwire.ingest.events import EventBus
 from fleetwire.kit import App, Caller
 from fleetwire.runtime.calling import CALLER, Call
+from fleetwire.runtime.hearers import Hearers
 from fleetwire.runtime.hearing import Hearing
 from fleetwire.runtime.timers import Timers
 
@@ -39,6 +40,7 @@ class Guests:
         }
         self.timers = Timers(apps, services, self.caller, clock)
         self.hearing = Hearing(apps, services, self.caller, bus)
+        self.hearers = Hearers(apps, services)
 
     def caller(self) -> Caller:
         """Return the house itself within the first organisation."""
@@ -48,6 +50,7 @@ class Guests:
         """Let the apps prepare themselves, before anybody is served."""
         for call in self._starts:
             await call(self.caller())
+        self.hearers.open()
         if with_demo:
             for app, calls in self._demos.items():
                 await self._show(app, calls)

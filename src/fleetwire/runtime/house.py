@@ -26,6 +26,7 @@ from fleetwire.features.commands.sending import SendSink
 from fleetwire.features.commands.service import CommandService
 from fleetwire.features.commands.sinks import AnswerSink
 from fleetwire.features.devices.authenticator import DeviceAuthenticator
+from fleetwire.features.devices.client_ids import ClientIds
 from fleetwire.features.devices.door import Door
 from fleetwire.features.devices.events import last_cursor, make_event_log
 from fleetwire.features.devices.groups import Groups
@@ -41,9 +42,10 @@ from fleetwire.features.devicetypes.book import TypeBook
 from fleetwire.features.devicetypes.service import DeviceTypeService
 from fleetwire.features.devicetypes.sinks import RangeCheck, StateCheck
 from fleetwire.features.jobs.service import JobService
-from fleetwire.features.machines.service import MachineTokens
+from fleetwire.features.machines.service import MachineTokens, is_held
 from fleetwire.features.messages.keeping import Keeper
 from fleetwire.features.messages.service import MessagesService
+from fleetwire.features.messages.taps import BrokerTaps
 from fleetwire.features.organizations.repository import first_organization
 from fleetwire.features.quarantine.rerun import Rerun
 from fleetwire.features.quarantine.service import QuarantineService
@@ -53,6 +55,7 @@ from fleetwire.features.telemetry.writer import ReadingSink
 from fleetwire.features.work.intake import RoadIntake
 from fleetwire.features.work.store import SqlStore
 from fleetwire.ingest.events import EventBus
+from fleetwire.ingest.proofs import Proofs
 from fleetwire.ingest.road import Road
 from fleetwire.ingest.router import Router
 from fleetwire.ingest.sequence import Sequence
@@ -76,7 +79,9 @@ from fleetwire.kit import (
     Realtime,
     Report,
     SendCommand,
+    Sockets,
     Store,
+    Taps,
     Telemetry,
     instants,
 )
@@ -87,6 +92,7 @@ from fleetwire.net.bridge.bridges import Bridges
 from fleetwire.net.sys_topics import SysTopics
 from fleetwire.runtime import figures, mqtt
 from fleetwire.runtime.addresses import urls
+from fleetwire.runtime.coap import CoapListeners
 from fleetwire.runtime.guests import Guests
 from fleetwire.runtime.issuers import claim_rules
 from fleetwire.runtime.limits import broker_limits, connection_limits, realtime_bounds
@@ -96,13 +102,15 @@ from fleetwire.runtime.metrics import Metrics
 from fleetwire.runtime.observability import HouseHealth
 from fleetwire.runtime.observers import Tracing, tracing_of
 from fleetwire.runtime.provisioning import Provisioning
+from fleetwire.runtime.rules import RuleChains
 from fleetwire.runtime.services import services_of_routes
+from fleetwire.runtime.source import SourceServer, server_of, source_plans
 from fleetwire.settings import Settings, is_loopback, secret_file
 from fleetwire.store.journal.journal import SqlJournal
 from fleetwire.web.gate import TokenGate
 from fleetwire.web.idempotency import Idempotency
 from fleetwire.web.realtime.hub import RealtimeHub
-from fleetwire.web.realtime.revocation import WatchedServer
+from fleetwire.web.realtime.spaces import Spaces
 from fleetwire.web.realtime.stream import LiveStream
 from fleetwire.web.traffic import Traffic
 
@@ -152,7 +160,9 @@ class House:
             tls_identity=settings.tls.identity,
             topics_of=types.topics_of,
         )
-        self.server = WatchedServer(self.broker, device_authenticator, connection_limits(settings))
+        self.server = server_of(
+            settings, self.broker, device_authenticator, connection_limits(settings)
+        )
 
         audit = SqlAudit(self.database)
         self.jobs = JobService(self.database)
@@ -180,6 +190,7 @@ class House:
             events,
             clock,
             expected_us=lambda device: settings.presence.expected_us(device.app, device.type),
+            client_ids=ClientIds({app.name: app.client_id for app in self.apps if app.client_id}),
         )
         self.provisioning = Provisioning(
             settings, self.database, registry, self.devices, events, audit, by_name, secret,
@@ -206,6 +217,10 @@ class House:
             self.database, self._quarantine, audit, keep_days=kept.keep_days
         )
         self._audit_retention = AuditRetention(self.database, settings.audit.keep_days)
+        self.rules = RuleChains(
+            self.database, registry, clock,
+            allows_private_webhooks=settings.rules.private_webhooks,
+        )  # fmt: skip
         router = Router(self.apps)
         alarms = AlarmSink()
         self.road = Road(
@@ -214,7 +229,7 @@ class House:
             self.database,
             registry.find,
             {
-                Reading: RangeCheck(types, self._readings, alarms),
+                Reading: self.rules.tap(RangeCheck(types, self._readings, alarms)),
                 Report: StateCheck(types, ReportSink(registry.touch), alarms),
                 Alarm: alarms,
                 Answer: AnswerSink(self.commands.closed),
@@ -229,6 +244,8 @@ class House:
             settings.ingest.batch_messages,
         )
         self.road.preparation.unknown = self.provisioning.itself
+        if any(app.token_fields for app in self.apps):
+            self.road.preparation.proofs = Proofs(router, by_name, partial(is_held, registry))
         self.road.forbidden = self._refusals.refused
         rights = Rights(
             device_authenticator,
@@ -249,12 +266,14 @@ class House:
             self.presence, self.commands, self._refusals, self._overflows,
         ]  # fmt: skip
         self.bridges = Bridges(
-            settings.bridge,
+            plans := (*source_plans(settings, router.filters), *settings.bridge),
             self.broker,
-            secret_file(settings.data_dir / "bridge.id")[:16] if settings.bridge else "",
+            secret_file(settings.data_dir / "bridge.id")[:16] if plans else "",
             maximum_packet_size=settings.broker.max_packet_bytes,
         )
         self.server.observers.append(self.bridges)
+        if isinstance(self.server, SourceServer):
+            self.server.join(self.bridges, self.commands)
         self._sys_topics = SysTopics(self.broker, settings.broker.sys_interval_s)
         self.server.observers.append(self._sys_topics)
         machines = MachineTokens(registry, secret, clock=clock)
@@ -286,8 +305,10 @@ class House:
                 partial(figures.realtime_figures, self.realtime),
                 figures.CommandFigures(self.commands, self.bus),
                 self.provisioning.figures,
+                self.rules.figures,
                 partial(figures.backup_figures, settings.data_dir),
             ]),
+            lambda: mqtt.address_of(settings, self.ports),
         )  # fmt: skip
         areas = AreaService(self.database, audit, self._memberships.touch_organization)
         owners = TopicOwners(self.devices, by_name)
@@ -296,6 +317,9 @@ class House:
             registry=registry, areas=areas, owners=owners, rights=rights, broker=self.broker,
             bridges=self.bridges,
         )  # fmt: skip
+        store = SqlStore(self.database, self._works)
+        messages = MessagesService(self.server, owners, Keeper(self.broker))
+        of_rules = self.rules.join(store, messages, audit, frozenset(by_name), self.road)
         self.services: dict[type, object] = {
             Accounts: self.accounts,
             ApiKeys: self.keys,
@@ -316,22 +340,26 @@ class House:
             Jobs: self.jobs,
             Clock: Clock(clock),
             Intake: self.intake,
-            Store: SqlStore(self.database, self._works),
+            Store: store,
             Machines: machines,
-            Messages: MessagesService(self.server, owners, Keeper(self.broker)),
+            Messages: messages,
             QuarantineService: self.quarantine,
             Rerun: self.rerun,
             Realtime: stream,
             RealtimeHub: self.realtime,
+            Sockets: Spaces(),
+            Taps: BrokerTaps(self.broker, owners, lambda: self.server.is_draining),
             Telemetry: telemetry,
             **self.provisioning.services,
             **of_routes,
+            **of_rules,
         }
         self.listeners = Listeners(
             settings, self.apps, self._gate, self.services, self._idempotency, self.realtime,
             urls=self.urls, metrics_open=open_here, served=self._tracing.application,
             traffic=traffic,
         )  # fmt: skip
+        self.coap = CoapListeners(settings, self.apps, self.services, self.bus)
         self._tracing.join(self.road, self.commands, self.bus)
         self._holding = 0  # of the road and the journal, how many can take no more
         self._tasks: list[asyncio.Task[None]] = []
@@ -377,6 +405,7 @@ class House:
         await self.presence.load()
         await self.commands.load()
         await self.jobs.load()
+        await self.rules.load()
         now = time.time_ns() // 1000
         restored = await self.journal.load(now)
         self.broker.restore(
@@ -390,10 +419,15 @@ class House:
             self._refusals.run, self.realtime.run, self._memberships.run, self.rerun.run,
             self.quarantine.run, self._audit_retention.run, self.provisioning.expiry.run,
             self._authenticator.run, self._overflows.run, self.jobs.run, self.journal.run,
+            self.provisioning.retention.run,
         ):  # fmt: skip
             self._start(work)
         self._start(self.guests.hearing.run)
+        self._start(self.guests.hearers.run)
         await self.guests.start(with_demo=settings.demo)
+        # Not before: apps say at their start what commands of chains are.
+        self._start(self.rules.outbox.run)
+        self._start(self.rules.engine.run)
         if settings.broker.sys_interval_s:
             self._start(self._sys_topics.run)
         self.guests.timers.start()
@@ -404,6 +438,7 @@ class House:
         if self.certificate is not None:
             self._start(self.certificate.watch)
         self.ports |= await mqtt.listen(settings, self.server, self.certificate)
+        self.ports |= await self.coap.open()
 
     def _start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._tasks.append(asyncio.create_task(work(), name=work.__qualname__))
@@ -423,6 +458,7 @@ class House:
 
     async def stop(self) -> None:
         """Stop accepting, commit and acknowledge what was read, close with a reason."""
+        await self.coap.close()
         await self.server.stop_accepting()
         self.server.hold()
         self.bridges.hold()
@@ -443,7 +479,7 @@ class House:
         await self.journal.flush(DRAIN_S)  # the sessions whose connections have just ended
         for flush in (
             self.presence.flush, self.commands.flush, self._refusals.flush,
-            self._authenticator.flush, self._overflows.flush,
+            self._authenticator.flush, self._overflows.flush, self.rules.engine.flush,
         ):  # fmt: skip
             with contextlib.suppress(StoreUnavailableError, AssertionError):
                 await flush()

@@ -60,11 +60,6 @@ async def _serve(settings: Settings) -> int:
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLD)
         welcome(settings, house)
-        if settings.external_broker is not None:
-            log.warning(
-                "MQTT_BROKER_URL is set, but external brokers are not served yet; "
-                "devices must connect to the broker in this process"
-            )
         if house.certificate is not None:
             loop.add_signal_handler(signal.SIGHUP, house.certificate.reload)
         if settings.ready_file is not None:
@@ -101,8 +96,8 @@ def _write_ready(path: Path, house: House) -> None:
         {
             "pid": os.getpid(),
             "http": house.ports["platform"],
-            "mqtt": house.ports["mqtt"],
-            "mqtt_ws": house.ports["mqtt_ws"],
+            "mqtt": house.ports.get("mqtt", 0),  # 0 = devices are at another broker
+            "mqtt_ws": house.ports.get("mqtt_ws", 0),
             "mqtts": house.ports.get("mqtts"),
             "mqtt_wss": house.ports.get("mqtt_wss"),
             "apps": {app.name: house.ports[app.name] for app in house.apps if app.listener},

@@ -7,13 +7,16 @@ from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
 from fleetwire.errors import SettingsError
-from fleetwire.kit import App, Gate, Mode
+from fleetwire.kit import App, Gate, Mode, Sockets
+from fleetwire.runtime.sharing import SharedPort, check, in_order
 from fleetwire.runtime.web import WebListener
 from fleetwire.settings import Settings
 from fleetwire.web.application import create_application
 from fleetwire.web.idempotency import Idempotency
 from fleetwire.web.realtime.channels import Channels
 from fleetwire.web.realtime.hub import RealtimeHub
+from fleetwire.web.realtime.space_server import AppSpace
+from fleetwire.web.realtime.spaces import Spaces
 from fleetwire.web.rest.health import health_router
 from fleetwire.web.rest.platform import landing_router, login_router, platform_routers
 from fleetwire.web.traffic import Traffic
@@ -56,8 +59,9 @@ class Listeners:
         self._served = served
         self._traffic = traffic
         self.applications: dict[str, FastAPI] = {}
-        self._channels: list[Channels] = []
-        self._open: list[WebListener] = []
+        self._groups = self._grouped()
+        self._channels: dict[str, Channels] = {}  # by the first app of a port
+        self._open: list[tuple[list[str], WebListener]] = []  # with those who are served there
 
     def _application_of(self, name: str) -> FastAPI:
         app = next(each for each in self._apps if each.name == name)
@@ -70,14 +74,14 @@ class Listeners:
             title=listener.title,
             description=listener.description,
             version=listener.version,
-            routers=[*routers, login_router()],
+            routers=routers if app.signs_in else [*routers, login_router()],
             gate=self.gate,
             services=self._services,
             prefixes=listener.prefixes,
             error_form=app.error_form,
             idempotency=self._idempotency,
         )
-        self._serve_live(application, app.name)
+        self._channels_of(app).add_to(application, app.name)
         return application
 
     def _platform(self) -> FastAPI:
@@ -95,14 +99,47 @@ class Listeners:
             services=self._services,
             idempotency=self._idempotency,
         )
-        self._serve_live(application)
+        channels = self._channels[PLATFORM] = Channels(
+            self._hub, self.gate, self._settings.realtime.origins
+        )
+        channels.add_to(application)
         return application
 
-    def _serve_live(self, application: FastAPI, only_app: str | None = None) -> None:
-        origins = self._settings.realtime.origins
-        channels = Channels(self._hub, self.gate, origins, only_app)
-        channels.add_to(application)
-        self._channels.append(channels)
+    def _channels_of(self, app: App) -> Channels:
+        """Return the live channels of the port that an app has, alone or with others."""
+        apps = next(group for group in self._groups if app in group)
+        first = apps[0].name
+        found = self._channels.get(first)
+        if found is None:
+            spaces = self._services[Sockets]
+            assert isinstance(spaces, Spaces)
+            served = [
+                AppSpace(each.name, space, self._services)
+                for each in apps
+                for space in each.socket_spaces
+            ]
+            found = self._channels[first] = Channels(
+                self._hub, self.gate, self._settings.realtime.origins, first, spaces, served
+            )
+        return found
+
+    def _port_of(self, app: App) -> int:
+        assert app.listener is not None, "the app has no routes"
+        return self._settings.app_ports.get(app.name, app.listener.port)
+
+    def _grouped(self) -> list[list[App]]:
+        """Return the apps that have routes, those together that have one port."""
+        groups: list[list[App]] = []
+        by_port: dict[int, list[App]] = {}
+        for app in self._apps:
+            if app.listener is None:
+                continue
+            port = self._port_of(app)
+            group = by_port.setdefault(port, []) if port else []
+            if not group:
+                groups.append(group)
+            group.append(app)
+        return [in_order(group) for group in groups]
 
     def application(self, name: str) -> FastAPI:
         """Return an application, made when it is first asked for. Raises SettingsError."""
@@ -115,36 +152,38 @@ class Listeners:
     def bind(self) -> None:
         """Take the ports; nobody is served yet. Raises SettingsError."""
         settings = self._settings
-        ports = {PLATFORM: settings.http_port}
-        for app in self._apps:
-            if app.listener is not None:
-                ports[app.name] = settings.app_ports.get(app.name, app.listener.port)
-        _check(ports)
-        for name, port in ports.items():
-            served = self._served(name, self.application(name))
-            counted = self._traffic.counted(name, served)
-            self._open.append(WebListener(name, counted, settings.bind, port))
+        for group in self._groups:
+            if settings.http_port and self._port_of(group[0]) == settings.http_port:
+                raise SettingsError(_both(PLATFORM, group[0].name, settings.http_port))
+            check(group)
+        self._open_on(settings.http_port, [PLATFORM], self._answers(PLATFORM))
+        for group in self._groups:
+            answers = [self._answers(app.name) for app in group]
+            shared = answers[0] if len(group) == 1 else SharedPort(group, answers)
+            self._open_on(self._port_of(group[0]), [app.name for app in group], shared)
+
+    def _answers(self, name: str) -> ASGIApp:
+        return self._traffic.counted(name, self._served(name, self.application(name)))
+
+    def _open_on(self, port: int, names: list[str], answers: ASGIApp) -> None:
+        listener = WebListener(" and ".join(names), answers, self._settings.bind, port)
+        self._open.append((names, listener))
 
     async def serve(self) -> dict[str, int]:
         """Begin to serve; return the ports by name."""
-        for listener in self._open:
+        for _, listener in self._open:
             await listener.start()
-        return {listener.name: listener.port for listener in self._open}
+        return {name: listener.port for names, listener in self._open for name in names}
 
     async def stop(self) -> None:
         """Finish what is under way and close."""
-        for channels in self._channels:
+        for channels in self._channels.values():
             await channels.close()
-        await asyncio.gather(*[listener.stop() for listener in self._open])
+        await asyncio.gather(*[listener.stop() for _, listener in self._open])
 
 
-def _check(ports: Mapping[str, int]) -> None:
-    """Raise SettingsError naming both, if two listeners are to have one port."""
-    taken: dict[int, str] = {}
-    for name, port in ports.items():
-        other = taken.setdefault(port, name) if port else name
-        if other != name:
-            raise SettingsError(
-                f"The listeners of {other!r} and {name!r} are both given port {port}. Give one of "
-                f"them another: FLEETWIRE_APP_PORTS={name}={port + 1}, or leave the app out."
-            )
+def _both(one: str, other: str, port: int) -> str:
+    return (
+        f"The listeners of {one!r} and {other!r} are both given port {port}. Give one of "
+        f"them another: FLEETWIRE_APP_PORTS={other}={port + 1}, or leave the app out."
+    )

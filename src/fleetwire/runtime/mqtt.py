@@ -1,8 +1,11 @@
 """The MQTT listeners that the settings ask for."""
 
+from collections.abc import Mapping
+
 from fleetwire.net.proxy import ProxyPolicy
 from fleetwire.net.server import Server
 from fleetwire.net.tls import ServerCertificate, TLSFiles
+from fleetwire.runtime.source import SourceServer
 from fleetwire.settings import Settings
 
 
@@ -19,7 +22,13 @@ def certificate_of(settings: Settings) -> ServerCertificate | None:
 async def listen(
     settings: Settings, server: Server, certificate: ServerCertificate | None
 ) -> dict[str, int]:
-    """Open all of them; return their ports by name. Raises SettingsError."""
+    """Open all of them; return their ports by name. Raises SettingsError.
+
+    None are opened where devices are at another broker.
+    """
+    if isinstance(server, SourceServer):
+        server.open()
+        return {}
     allowed = settings.is_anonymous_allowed
     ports = {
         "mqtt": await server.listen_tcp(
@@ -64,6 +73,11 @@ async def listen(
 def urls(settings: Settings, ports: dict[str, int]) -> list[tuple[str, str]]:
     """Return the listeners and where they are, for people to read."""
     found = []
+    broker = settings.external_broker
+    if broker is not None:
+        host = f"[{broker.host}]" if ":" in broker.host else broker.host
+        found.append(("External broker", f"{broker.scheme}://{host}:{broker.port}"))
+        return found
     for name, kind, title, form in (
         ("mqtt", "tcp", "MQTT", "mqtt://{}"),
         ("mqtts", "tls", "MQTT over TLS", "mqtts://{}"),
@@ -78,6 +92,14 @@ def urls(settings: Settings, ports: dict[str, int]) -> list[tuple[str, str]]:
     if settings.mqtt_unix is not None:
         found.append(("MQTT on a Unix socket", str(settings.mqtt_unix)))
     return found
+
+
+def address_of(settings: Settings, ports: Mapping[str, int]) -> tuple[str, int | None]:
+    """Return host and port where MQTT is spoken; None = it is not open yet."""
+    broker = settings.external_broker
+    if broker is not None:
+        return broker.host, broker.port
+    return settings.bind_of("tcp"), ports.get("mqtt")
 
 
 def _proxy(settings: Settings, listener: str) -> ProxyPolicy | None:

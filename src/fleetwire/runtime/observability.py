@@ -1,7 +1,7 @@
 """How the house is: health by component."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
 from sqlalchemy import text
@@ -31,7 +31,9 @@ class HouseHealth(Health):
         bridges: Bridges,
         journal: SqlJournal,
         metrics: Metrics,
+        address: Callable[[], tuple[str, int | None]],
     ) -> None:
+        """`address` is where MQTT is spoken: host, and port once it is open."""
         self._server = server
         self._broker = broker
         self._road = road
@@ -39,6 +41,7 @@ class HouseHealth(Health):
         self._bridges = bridges
         self._journal = journal
         self._metrics = metrics
+        self._address = address
         self._started_at = time.time()
 
     def is_connected(self) -> bool:
@@ -46,12 +49,19 @@ class HouseHealth(Health):
 
     async def components(self) -> Sequence[Component]:
         database = await self._ask_database()
+        host, port = self._address()
         broker = Component(
             "broker",
             "ok" if self._server.is_running() else "down",
             0.0,
             {
+                "host": host,
+                "port": port,
                 "connections": len(self._server.connections),
+                "authenticated": sum(
+                    each.client is not None and not each.client.grant.anonymous
+                    for each in self._server.connections
+                ),
                 "sessions": len(self._broker.sessions),
                 "subscriptions": self._broker.tree.count,
                 "retained_messages": len(self._broker.retained),

@@ -16,11 +16,13 @@ from fleetwire.features.provisioning.enrolling import Enrolling
 from fleetwire.features.provisioning.fleet_keys import FleetKeys
 from fleetwire.features.provisioning.guesses import Guesses
 from fleetwire.features.provisioning.newcomers import Newcomers
+from fleetwire.features.provisioning.retention import ProvisioningRetention
 from fleetwire.features.provisioning.self_enrolment import SelfEnrolment
 from fleetwire.features.provisioning.way_in import WayIn
 from fleetwire.ingest.events import EventLog
 from fleetwire.kit.app import App
 from fleetwire.runtime.metrics import gauge
+from fleetwire.runtime.source import host_of_devices, ports_of_devices
 from fleetwire.settings import Settings
 from fleetwire.store.database import Database
 
@@ -46,7 +48,11 @@ class Provisioning:
         newcomers = Newcomers(registry, devices, events, audit)
         guesses = Guesses(audit)
         way_in = WayIn(
-            apps, ports, host=mine.mqtt_host, public_url=mine.public_url, topics_of=topics_of
+            apps,
+            ports_of_devices(settings, ports),
+            host=host_of_devices(settings),
+            public_url=mine.public_url,
+            topics_of=topics_of,
         )
         self.itself = SelfEnrolment(
             database,
@@ -57,6 +63,7 @@ class Provisioning:
             most=mine.enrol_most,
         )
         self.expiry = CredentialExpiry(database, devices, registry, events)
+        self.retention = ProvisioningRetention(database, newcomers, mine.keep_days)
         self.services: dict[type, object] = {
             CredentialExpiry: self.expiry,
             Approvals: Approvals(database, newcomers, audit),

@@ -42,6 +42,7 @@ def services_of_routes(
     bridges: Bridges,
 ) -> dict[type, object]:
     """Return them by type."""
+    resets = PasswordResets(database, audit, accounts)
     return {
         AclTester: AclTester(rights),
         AlarmService: AlarmService(database),
@@ -51,8 +52,8 @@ def services_of_routes(
         DeviceExport: DeviceExport(devices, audit),
         Invitations: Invitations(database, audit, accounts),
         Organizations: Organizations(database, audit),
-        PasswordResets: PasswordResets(database, audit, accounts),
-        People: PeopleService(accounts, keys),
+        PasswordResets: resets,
+        People: PeopleService(accounts, keys, resets),
         PersonalKeys: PersonalKeys(keys),
         PresenceService: PresenceService(database, devices),
         RetainedService: RetainedService(broker, owners, audit),

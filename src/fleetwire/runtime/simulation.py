@@ -100,7 +100,7 @@ async def drive(
     tally: Tally,
     ending: Ending | None = None,
 ) -> None:
-    """Let the devices live for so long against a server."""
+    """Let the devices live against a server, for so long or until all have come to their end."""
     ending = ending or Ending()
     doors = asyncio.Semaphore(CONNECTIONS_AT_ONCE)
     tasks = []
@@ -108,6 +108,8 @@ async def drive(
         link = MQTTLink(device, host, port, logins.get(device.device_id), doors, ending, tally)
         tasks.append(asyncio.create_task(_live(device, link)))
     try:
+        lives = asyncio.gather(*tasks, return_exceptions=True)
+        lives.add_done_callback(lambda _: ending.come())
         await ending.wait(duration_s)
         ending.come()
         _, late = await asyncio.wait(tasks, timeout=ENDING_S)

@@ -26,7 +26,13 @@ def welcome(settings: Settings, house: House) -> None:
                 expand=False,
             )
         )
-    if is_loopback(settings.bind):
+    if settings.external_broker is not None:
+        console.print(
+            "Devices connect to the external broker, which says who may do what. "
+            "Without MQTT_BROKER_URL they connect to the broker in this process.",
+            style="dim",
+        )
+    elif is_loopback(settings.bind):
         console.print(
             "Only this machine can connect; MQTT clients without a password are let in, and a "
             "device that sends something is registered. "

@@ -6,11 +6,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import quote
 
 from fleetwire.errors import SettingsError
+from fleetwire.net.external.plan import SOURCE
 from fleetwire.settings.files import read_config, read_dotenv
-from fleetwire.settings.places import DEFAULT_MQTT_PORT
 from fleetwire.settings.sections import KNOWN, PREFIX, SECTIONS, VARIABLES, Settings
 from fleetwire.settings.values import Parse
 
@@ -47,7 +46,7 @@ def load(
             chosen.take(name, shown, value, "command line", KNOWN[name].parse)
 
     values = chosen.values
-    if "mqtt_broker_url" not in values and environment.get("MQTT_BROKER_HOST"):
+    if "mqtt_broker_url" not in values:
         _choose_broker_in_parts(chosen, environment)
     data_dir = cwd / values.get("data_dir", "data")
     values["data_dir"] = data_dir
@@ -55,8 +54,19 @@ def load(
     settings = _assemble(chosen, environment)
     _check_tls(settings)
     _check_ports(settings)
+    _check_source(settings)
     _check_issuers(settings)
     return settings
+
+
+_BROKER_PARTS = (
+    "MQTT_BROKER_HOST",
+    "MQTT_BROKER_PORT",
+    "MQTT_HOST",
+    "MQTT_PORT",
+    "MQTT_PROTOCOL",
+    "ENABLE_MQTT",
+)
 
 
 class _Chosen:
@@ -123,16 +133,22 @@ def _choose_variables(chosen: _Chosen, variables: Mapping[str, str], source: str
 
 def _choose_broker_in_parts(chosen: _Chosen, environment: Mapping[str, str]) -> None:
     """Take the broker's address from variables that say it piece by piece."""
-    host = environment["MQTT_BROKER_HOST"].strip()
-    port = environment.get("MQTT_BROKER_PORT", "").strip() or str(DEFAULT_MQTT_PORT)
-    url = f"mqtt://[{host}]:{port}" if ":" in host else f"mqtt://{host}:{port}"
+    given = {name: environment.get(name, "").strip() for name in _BROKER_PARTS}
+    if given["MQTT_BROKER_HOST"]:
+        host_name, port_name = "MQTT_BROKER_HOST", "MQTT_BROKER_PORT"
+    elif given["MQTT_HOST"] and not given["ENABLE_MQTT"]:
+        # Where it is set, these two say where somebody's own broker listens.
+        host_name, port_name = "MQTT_HOST", "MQTT_PORT"
+    else:
+        return
+    host, scheme = given[host_name], given["MQTT_PROTOCOL"].lower().removesuffix("://") or "mqtt"
+    port = f":{given[port_name]}" if given[port_name] else ""
+    url = f"{scheme}://[{host}]{port}" if ":" in host else f"{scheme}://{host}{port}"
+    shown = f"{host_name}, {port_name}"
+    if given["MQTT_PROTOCOL"]:
+        shown = f"MQTT_PROTOCOL, {shown}"
     parse = KNOWN["mqtt_broker_url"].parse
-    chosen.take("mqtt_broker_url", "MQTT_BROKER_HOST, MQTT_BROKER_PORT", url, "environment", parse)
-    username = environment.get("MQTT_USERNAME", "")
-    if username:
-        password = environment.get("MQTT_PASSWORD", "")
-        login = f"{quote(username, safe='')}:{quote(password, safe='')}@"
-        chosen.values["mqtt_broker_url"] = url.replace("mqtt://", f"mqtt://{login}", 1)
+    chosen.take("mqtt_broker_url", shown, url, "environment", parse)
 
 
 def _assemble(chosen: _Chosen, environment: dict[str, str]) -> Settings:
@@ -191,6 +207,28 @@ def _check_issuers(settings: Settings) -> None:
                 f"{name} ({settings.sources[name]}) lets in whom we do not know, of everybody "
                 "whom the issuer of FLEETWIRE_JWKS_URL knows: set FLEETWIRE_JWT_AUDIENCE"
             )
+
+
+def _check_source(settings: Settings) -> None:
+    broker, source = settings.external_broker, settings.source
+    if broker is None:
+        return
+    for name in ("ca", "certificate", "key"):
+        if getattr(source, name) is not None and not broker.is_tls:
+            raise SettingsError(
+                f"source.{name} ({settings.sources[f'source.{name}']}) is set, but "
+                f"{broker.scheme}:// is not encrypted: use mqtts:// or wss:// in MQTT_BROKER_URL"
+            )
+    if source.key is not None and source.certificate is None:
+        raise SettingsError(
+            f"source.key ({settings.sources['source.key']}) is set, but no certificate for it: "
+            "set MQTT_BROKER_CERTIFICATE"
+        )
+    if any(each.name == SOURCE for each in settings.bridge):
+        raise SettingsError(
+            f"A bridge is called {SOURCE}, as the broker of MQTT_BROKER_URL is: give it another "
+            "name"
+        )
 
 
 def _check_ports(settings: Settings) -> None:

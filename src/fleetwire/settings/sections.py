@@ -7,12 +7,13 @@ A setting is declared once, as a field. That gives it a key in `fleetwire.toml` 
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from fleetwire.net.bridge.plan import BridgePlan
+from fleetwire.net.external.plan import SHARE
 from fleetwire.settings import values as v
 from fleetwire.settings.bridges import bridges
 from fleetwire.settings.places import (
@@ -231,12 +232,44 @@ class PresenceSettings:
 
 @dataclass(frozen=True)
 class ProvisioningSettings:
-    """What devices are told that get in, and how many may come in by themselves."""
+    """What devices are told that get in, how many may come in by themselves, what is kept of it.
+
+    What is over, such as a used claim, is kept for `keep_days`; 0 = for ever.
+    """
 
     public_url: str | None = setting(None, v.http_url)  # where people and devices reach HTTP
     mqtt_host: str | None = setting(None, v.text)  # the name devices connect to
     enrol_per_minute: int = setting(600, v.number(1, 1_000_000))
     enrol_most: int = setting(10_000, v.number(1, 10_000_000))
+    keep_days: int = setting(90, v.number(0, 36_500))
+
+
+@dataclass(frozen=True)
+class SourceSettings:
+    """How we come to the broker that `mqtt_broker_url` names. Files are PEM."""
+
+    username: str | None = setting(None, v.text, variable="MQTT_USERNAME")
+    password: str | None = setting(None, v.text, variable="MQTT_PASSWORD", is_secret=True)
+    client_id: str = setting("", v.text, variable="MQTT_CLIENT_ID")  # "" = one of our own
+    version: Literal["auto", "5", "3.1.1"] = setting(
+        "auto", v.one_of("auto", "5", "3.1.1"), variable="MQTT_BROKER_VERSION"
+    )
+    ca: Path | None = setting(None, v.folder_or_file, variable="MQTT_BROKER_CA")  # noqa: RUF009  # it is a field()
+    certificate: Path | None = setting(  # noqa: RUF009  # as above
+        None, v.folder_or_file, variable="MQTT_BROKER_CERTIFICATE"
+    )
+    key: Path | None = setting(None, v.folder_or_file, variable="MQTT_BROKER_KEY")  # noqa: RUF009  # as above
+    # The group of our shared subscriptions, "" = they are not shared.
+    share: str = setting(SHARE, v.share_name, variable="MQTT_BROKER_SHARE")
+    # Topic Filters beside those of the apps, such as what people follow.
+    topics: tuple[str, ...] = setting((), v.topic_filters, variable="MQTT_BROKER_TOPICS")
+
+
+@dataclass(frozen=True)
+class RuleSettings:
+    """What rule chains may reach: without `private_webhooks` public addresses only."""
+
+    private_webhooks: bool = setting(False, v.flag)
 
 
 @dataclass(frozen=True)
@@ -304,14 +337,23 @@ class Settings:
     tls: TLSSettings = field(default_factory=TLSSettings)
     proxy: ProxySettings = field(default_factory=ProxySettings)
     provisioning: ProvisioningSettings = field(default_factory=ProvisioningSettings)
+    rules: RuleSettings = field(default_factory=RuleSettings)
+    source: SourceSettings = field(default_factory=SourceSettings)
 
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     sources: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def external_broker(self) -> BrokerAddress | None:
-        """The broker that MQTT_BROKER_URL names."""
-        return None if self.mqtt_broker_url is None else BrokerAddress.of(self.mqtt_broker_url)
+        """The broker that MQTT_BROKER_URL names, None = it is the one in this process."""
+        if self.mqtt_broker_url is None:
+            return None
+        address = BrokerAddress.of(self.mqtt_broker_url)
+        if address.username is not None or not self.source.username:
+            return address
+        return replace(
+            address, username=self.source.username, password=self.source.password or None
+        )
 
     def bind_of(self, listener: str) -> str:
         """Return the address of an MQTT listener: tcp, tls, ws or wss."""
@@ -364,6 +406,8 @@ SECTIONS: Mapping[str, type] = {
     "tls": TLSSettings,
     "proxy": ProxySettings,
     "provisioning": ProvisioningSettings,
+    "rules": RuleSettings,
+    "source": SourceSettings,
 }
 
 

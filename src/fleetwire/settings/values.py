@@ -12,6 +12,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from fleetwire.errors import InvalidValueError
+from fleetwire.protocol.errors import ProtocolError
+from fleetwire.protocol.topics import check_topic_filter
 
 MIN_SECRET_CHARS = 32  # HS256 wants a key as long as its hash (RFC 7518 §3.2)
 
@@ -302,14 +304,40 @@ def database_url(value: object) -> str:
     return url
 
 
+def share_name(value: object) -> str:
+    """The name of a group of shared subscriptions, or `off`."""
+    name = text(value).strip()
+    if name.lower() == "off":
+        return ""
+    if not name or len(name) > 64 or any(sign in name for sign in "/+#\0"):
+        raise ValueError("must be a name of up to 64 characters without / + #, or off")
+    return name
+
+
+def topic_filters(value: object) -> tuple[str, ...]:
+    """Topic Filters with commas between them, or a list."""
+    found = names(value)
+    for each in found:
+        try:
+            check_topic_filter(each)
+        except ProtocolError as error:
+            raise ValueError(f"must be Topic Filters: {error}") from None
+        if each.startswith("$share/"):
+            raise ValueError("must be Topic Filters without $share/, which source.share adds")
+    return found
+
+
 def mqtt_url(value: object) -> str:
     """The address of an MQTT broker."""
     url = text(value).strip()
     parts = urlsplit(url)
+    schemes = ("mqtt", "mqtts", "ws", "wss")
     try:
-        is_right = parts.scheme in ("mqtt", "mqtts") and parts.hostname and parts.port != 0
+        is_right = parts.scheme in schemes and parts.hostname and parts.port != 0
     except ValueError:  # a port that is no number
         is_right = False
     if not is_right:
         raise ValueError("must be an address such as mqtt://broker.example.org:1883")
+    if parts.scheme in ("mqtt", "mqtts") and (parts.path not in ("", "/") or parts.query):
+        raise ValueError(f"must have no path: {parts.scheme} has no use for one")
     return url

@@ -167,9 +167,10 @@ class TestHub:
         await self.house.commands.flush()
 
     async def settle(self) -> None:
-        """Return once what is known is stored, and the apps have heard of it."""
+        """Return once what is known is stored, rules have run, and the apps have heard of it."""
         await self.house.presence.flush()
         await self.house.commands.flush()
+        await self.house.rules.settle()
         await self.house.guests.hearing.settle()
 
     async def event(self, name: str, count: int = 1) -> LiveEvent:

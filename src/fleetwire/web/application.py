@@ -40,6 +40,7 @@ def create_application(
         title=title,
         description=description,
         version=version,
+        root_path_in_servers=False,  # a document may be shown elsewhere than what it is about
         swagger_ui_parameters={"persistAuthorization": True},
     )
     app.state.gate = gate

@@ -15,6 +15,7 @@ from starlette.routing import compile_path
 
 from fleetwire.errors import InvalidValueError
 from fleetwire.kit.app import ErrorForm
+from fleetwire.kit.http import CREATES
 
 METHODS = ("get", "put", "post", "delete", "patch")
 CREATED = ("201", "202")
@@ -97,7 +98,7 @@ def tell_whole(app: FastAPI, error_form: ErrorForm | None = None) -> Callable[[]
 
 
 class Creating:
-    """Which paths have a POST that creates, by the document: it answers 201 or 202."""
+    """Which paths have a POST that creates: by the document it takes an Idempotency-Key."""
 
     def __init__(self, document: Callable[[], dict[str, Any]], prefixes: Sequence[str]) -> None:
         self._document = document
@@ -113,7 +114,8 @@ class Creating:
                 if method == "post" and _KEY_PARAMETER in operation.get("parameters", ())
                 for prefix in self._prefixes
             ]
-        return any(pattern.match(path) for pattern in self._patterns)
+        # Clients of old write `/things/` where the document has `/things`.
+        return any(pattern.match(path.rstrip("/")) for pattern in self._patterns)
 
 
 def _answers_of_dependencies(app: FastAPI) -> dict[tuple[str, str], set[str]]:
@@ -176,7 +178,9 @@ def _complete(
 
 
 def _creates(operation: dict[str, Any]) -> bool:
-    if "security" not in operation or not any(code in operation["responses"] for code in CREATED):
+    is_told = all(operation.pop(mark, False) for mark in CREATES)
+    answers = any(code in operation["responses"] for code in CREATED)
+    if "security" not in operation or not (is_told or answers):
         return False
     names = {parameter["name"].lower() for parameter in operation.get("parameters", ())}
     return KEY_HEADER.lower() not in names  # else the route takes care itself

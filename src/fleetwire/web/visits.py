@@ -31,7 +31,7 @@ class AddressVisits(Visits):
         self._staying: Counter[tuple[str, str]] = Counter()
 
     def enter(self, remote: str, what: str, per_minute: int) -> None:
-        key = (_host_of(remote), what)
+        key = (host_of(remote), what)
         now = self._clock()
         left, at = self._buckets.pop(key, (float(per_minute), now))
         left = min(float(per_minute), left + (now - at) * per_minute / 60)
@@ -49,7 +49,7 @@ class AddressVisits(Visits):
 
     @contextmanager
     def stay(self, remote: str, what: str, most: int) -> Iterator[None]:
-        key = (_host_of(remote), what)
+        key = (host_of(remote), what)
         if self._staying[key] >= most:
             raise TooManyVisitsError(f"Your address has {most} connections here already.", 5.0)
         self._staying[key] += 1
@@ -61,7 +61,7 @@ class AddressVisits(Visits):
                 del self._staying[key]
 
 
-def _host_of(remote: str) -> str:
+def host_of(remote: str) -> str:
     """Return whose address it is: who has one of IPv6 has the 64 bits below it, too."""
     try:
         address = ip_address(remote.partition("%")[0])

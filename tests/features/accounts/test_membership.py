@@ -297,4 +297,4 @@ async def test_others_tokens_say_for_whom_and_from_whom_they_are(
 async def test_our_own_tokens_need_no_audience(people: People) -> None:
     tokens = AccessTokens(SECRET, None, people.clock, audience="fleet", issuer="https://id.example")
     ann = await people.add("ann")
-    assert (await tokens.verify(tokens.issue(ann))).account_id == ann.id
+    assert (await tokens.verify(tokens.issue(ann, 0, "a login"))).account_id == ann.id

@@ -14,6 +14,7 @@ from fleetwire.errors import (
     UnauthenticatedError,
 )
 from fleetwire.features.accounts.api_keys import ApiKeys
+from fleetwire.features.accounts.password_resets import PasswordResets
 from fleetwire.features.accounts.people import PeopleService
 from fleetwire.kit import Caller, Person
 from tests.fakes import FakeDownlink
@@ -31,7 +32,8 @@ async def service(people: People) -> PeopleService:
 
 def _service(people: People) -> PeopleService:
     keys = ApiKeys(people.db, people.audit, FakeDownlink(), people.clock)
-    return PeopleService(people.accounts, keys)
+    resets = PasswordResets(people.db, people.audit, people.accounts, people.clock)
+    return PeopleService(people.accounts, keys, resets)
 
 
 async def _make(

@@ -104,6 +104,21 @@ async def test_our_token_expires_after_an_hour(people: People) -> None:
     assert "expired" in await refused(people.accounts, token)
 
 
+async def test_a_token_of_ours_that_names_no_login_is_refused_as_nothing_could_end_it(
+    people: People,
+) -> None:
+    await people.add("ann")
+    token = (await people.accounts.login("ann", PASSWORD, HERE)).access_token
+    found = jwt.decode(token, SECRET, algorithms=["HS256"])
+    for login in (None, 7, ""):
+        said = jwt.encode(found | {"sid": login}, SECRET, algorithm="HS256")
+        assert "Sign in again" in await refused(people.accounts, said)
+    del found["sid"]
+    assert "names no login" in await refused(
+        people.accounts, jwt.encode(found, SECRET, algorithm="HS256")
+    )
+
+
 async def test_our_token_follows_the_account_not_its_old_address(people: People) -> None:
     ann = await people.add("ann")
     token = (await people.accounts.login("ann", PASSWORD, HERE)).access_token

@@ -10,7 +10,8 @@ from tests.web.realtime.load import run_load
 from tests.web.realtime.talk import CHANNELS, following
 
 DISCONNECTS = 50
-EVENTS_PER_S = 2_000
+EVENTS_PER_S = 2_000  # stored, on the average of the whole time
+PACE = 2_200  # at which they are due: what a pause of the machine costs is made up for
 EVENTS = 20_000  # at least; the load goes on until the last disconnection
 MOST_AT_ONCE = 300  # events between two disconnections
 WISH = {"devices": ["medical/load"], "events": ["device.data.received"], "snapshot": "false"}
@@ -51,7 +52,7 @@ async def test_a_reader_that_disconnects_fifty_times_sees_every_event_once_in_or
     login = house.register_device("load")
     turns = random.Random(4)  # the same every time
     enough = asyncio.Event()
-    running = asyncio.create_task(run_load(house, login, EVENTS, EVENTS_PER_S, enough=enough))
+    running = asyncio.create_task(run_load(house, login, EVENTS, PACE, enough=enough))
     for _ in range(DISCONNECTS):
         await reader.read_to(len(reader.seen) + turns.randint(1, MOST_AT_ONCE))
     is_under_load = not running.done()
@@ -61,5 +62,5 @@ async def test_a_reader_that_disconnects_fifty_times_sees_every_event_once_in_or
     assert count >= EVENTS
     assert reader.seen == list(range(count))
     assert reader.cursors == sorted(set(reader.cursors))
-    assert count / took > 0.95 * EVENTS_PER_S, "the load was not there"
+    assert count / took >= EVENTS_PER_S, "the load was not there"
     assert is_under_load, "some of the disconnections came after the load"

@@ -32,13 +32,13 @@ class Access:
 
 
 class Person:
-    """An operator of the test's own, signed in."""
+    """Somebody of the test's own, signed in."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: House, role: str = "operator") -> None:
         self._house = house
         self.name = f"person-{next(_numbers)}"
         self.email = f"{self.name}@ward.example"
-        account = {"email": self.email, "username": self.name, "role": "operator"}
+        account = {"email": self.email, "username": self.name, "role": role}
         made = owner(house, "POST", "/api/v1/accounts", account | {"password": PASSWORD})
         self.id: int = made["id"]
         self._sign_in()
@@ -102,6 +102,22 @@ def key_of_a_closed_account(house: House) -> Access:
     return _with_key(made["token"], lambda: owner(house, "PATCH", path, closed))
 
 
+def key_of_a_removed_member(house: House) -> Access:
+    """He stays a member of another organisation, but the key was for this one."""
+    person, made = _personal_key(house)
+    _join_another(house, person)
+    path = f"/api/v1/accounts/{person.id}/membership"
+    return _with_key(made["token"], lambda: owner(house, "DELETE", path))
+
+
+def key_of_a_lowered_role(house: House) -> Access:
+    """A key may what its person may: not look into the broker any more."""
+    person, made = _personal_key(house)
+    path = f"/api/v1/accounts/{person.id}"
+    viewer = {"role": "viewer"}
+    return _with_key(made["token"], lambda: owner(house, "PATCH", path, viewer), left=403)
+
+
 def signed_out(house: House) -> Access:
     person = Person(house)
     return person.access(person.sign_out)
@@ -157,22 +173,32 @@ def closed_account(house: House) -> Access:
 def removed_member(house: House) -> Access:
     """He stays a member of another organisation, so his account goes on."""
     person = Person(house)
-    there = owner(house, "POST", "/api/v1/organizations", {"name": f"Other {next(_numbers)}"})
-    switched = owner(house, "POST", "/api/v1/auth/switch", {"organization": there["id"]})
-    invited = _content(
-        _asked(
-            house, "POST", "/api/v1/invitations", {"email": person.email}, switched["access_token"]
-        )
-    )
-    accepted = {"token": invited["token"], "password": PASSWORD}
-    person.asks("POST", "/api/v1/auth/accept-invitation", accepted)
+    _join_another(house, person)
     path = f"/api/v1/accounts/{person.id}/membership"
     return person.access(lambda: owner(house, "DELETE", path))
 
 
-def lowered_role(house: House) -> Access:
+# Of people and programs; what is left of them afterwards is nothing.
+ALL = (
+    revoked_key,
+    revoked_personal_key,
+    key_of_a_closed_account,
+    key_of_a_removed_member,
+    signed_out,
+    ended_session,
+    ended_sessions,
+    used_refresh_token,
+    changed_password,
+    reset_password,
+    closed_account,
+    removed_member,
+)
+SOME = (revoked_key, signed_out, closed_account, removed_member)
+
+
+def lowered_role(house: House, role: str = "operator") -> Access:
     """An operator becomes a viewer: he may not look into the broker any more."""
-    person = Person(house)
+    person = Person(house, role)
     path = f"/api/v1/accounts/{person.id}"
     return person.access(lambda: owner(house, "PATCH", path, {"role": "viewer"}), left=403)
 
@@ -193,6 +219,17 @@ def _device(house: House, revoke: Callable[[str, int], Any]) -> Access:
     return Access("", login, lambda: revoke(path, credential["id"]))
 
 
+def _join_another(house: House, person: Person) -> None:
+    there = owner(house, "POST", "/api/v1/organizations", {"name": f"Other {next(_numbers)}"})
+    switched = owner(house, "POST", "/api/v1/auth/switch", {"organization": there["id"]})
+    email = {"email": person.email}
+    invited = _content(
+        _asked(house, "POST", "/api/v1/invitations", email, switched["access_token"])
+    )
+    accepted = {"token": invited["token"], "password": PASSWORD}
+    person.asks("POST", "/api/v1/auth/accept-invitation", accepted)
+
+
 def _personal_key(house: House) -> tuple[Person, Any]:
     person = Person(house)
     permissions = ["device.read", "telemetry.read", "message.read", "broker.read"]
@@ -200,11 +237,11 @@ def _personal_key(house: House) -> tuple[Person, Any]:
     return person, made
 
 
-def _with_key(token: str, revoke: Callable[[], object]) -> Access:
+def _with_key(token: str, revoke: Callable[[], object], left: int = 401) -> Access:
     def work() -> None:
         revoke()
 
-    return Access(token, Login("program", token), work)
+    return Access(token, Login("program", token), work, left)
 
 
 def _asked(

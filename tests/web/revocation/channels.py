@@ -1,14 +1,15 @@
-"""Channels as the tests of revocation see them: one live connection, and whether it goes on."""
+"""Channels as the tests of revocation see them: one live connection, and whether it goes on.
+
+The live ones are those of the table of `tests.routes`, which names every channel of every listener.
+"""
 
 import asyncio
-import json
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import NamedTuple
 
 import httpx
-import paho.mqtt.client as mqtt
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -16,34 +17,13 @@ from fleetwire.net.client import MQTTClient
 from fleetwire.net.dialing import ClientError
 from fleetwire.protocol.packets import Subscription
 from tests.house import House
-from tests.web.realtime.talk import Follower, Refused, following, refusal_of
+from tests.routes.table import CHANNELS as TABLE, LISTENERS, Channel
+from tests.web.realtime.talk import CHANNELS as SHARED, Follower, Refused, following, refusal_of
 from tests.web.revocation.accesses import Access
+from tests.web.revocation.senders import SAYINGS, Sender
 
 WAIT_S = 10.0
-
-
-class Sender:
-    """A device whose readings tell whether a connection is alive."""
-
-    def __init__(self, house: House, device_id: str) -> None:
-        self.device_id = device_id
-        self.topic = f"devices/{device_id}/data"
-        self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=device_id)
-        self._client.username_pw_set(*house.register_device(device_id))
-        self._client.connect("127.0.0.1", house.mqtt_port)
-        self._client.loop_start()
-        self._number = 0
-
-    def measure(self) -> None:
-        """Publish a reading; return once it is stored."""
-        self._number += 1
-        body = {"device_id": self.device_id, "metric_type": "n", "value": self._number}
-        body["timestamp"] = self._number
-        self._client.publish(self.topic, json.dumps(body), qos=1).wait_for_publish(WAIT_S)
-
-    def close(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
+SOON_S = 1.0  # in which what was taken away must have stopped working
 
 
 class Live(ABC):
@@ -62,11 +42,26 @@ class Live(ABC):
                 return refused.status
 
 
+Open = Callable[[House, Access, Sender], AbstractAsyncContextManager[Live]]
+
+
 @asynccontextmanager
 async def opened(channel: str, house: House, access: Access, sender: Sender) -> AsyncIterator[Live]:
-    """Connect on a channel. Raises Refused."""
-    async with _WAYS[channel](house, access, sender) as live:
+    """Connect on a channel, to hear what this device of its app says. Raises Refused."""
+    async with _WAYS[channel].open(house, access, sender) as live:
         yield live
+
+
+def app_of(channel: str) -> str:
+    """Return the app whose devices are heard on a channel; the platform tells of all of them."""
+    listener = _WAYS[channel].listener
+    return "medical" if listener == "platform" else listener
+
+
+def url_of(house: House, listener: str) -> str:
+    """Return the root of a listener."""
+    port = house.http_port if listener == "platform" else house.app_ports[listener]
+    return f"http://127.0.0.1:{port}"
 
 
 # --- one request after the other ---
@@ -129,7 +124,7 @@ async def _mqtt(house: House, access: Access, sender: Sender) -> AsyncIterator[L
         yield _Mqtt(client)
 
 
-# --- the three live channels, of the platform and of an app ---
+# --- the three live channels that all listeners have ---
 
 
 class _Followed(Live):
@@ -140,22 +135,26 @@ class _Followed(Live):
         await self._follower.until("events")
 
 
-def _follow(channel: str, *, at_app: bool = False) -> Any:
+def _shared(channel: Channel) -> Open:
     @asynccontextmanager
     async def open(house: House, access: Access, sender: Sender) -> AsyncIterator[Live]:
-        url = house.medical_url if at_app else house.url
+        url = url_of(house, channel.listener)
         wish = {"devices": [sender.device_id]}
-        async with following(channel, url, access.token, **wish) as follower:
+        async with following(channel.speaks, url, access.token, **wish) as follower:
             await follower.until("live")
             yield _Followed(follower)
 
     return open
 
 
-# --- the medical app's own channel ---
+# --- an app's own channel ---
 
 
-class _Medical(Live):
+GREETING = ("tablets",)  # their first frame says that one is connected
+REFUSED_WITHIN_S = 0.2
+
+
+class _Own(Live):
     def __init__(self, socket: ClientConnection) -> None:
         self._socket = socket
 
@@ -166,19 +165,26 @@ class _Medical(Live):
             raise refusal_of(closed) from None
 
 
-@asynccontextmanager
-async def _medical(house: House, access: Access, sender: Sender) -> AsyncIterator[Live]:
-    url = house.medical_url.replace("http", "ws", 1) + f"/ws/mqtt?device_id={sender.device_id}"
-    headers = {"Authorization": f"Bearer {access.token}"}
-    async with connect(url, additional_headers=headers, proxy=None) as socket:
-        # Who is refused is let in first, so that a browser can read why.
-        with_reason = asyncio.ensure_future(socket.wait_closed())
-        done, _ = await asyncio.wait({with_reason}, timeout=0.2)
-        with_reason.cancel()
-        live = _Medical(socket)
-        if done:
-            await live.hear()
-        yield live
+def _own(channel: Channel) -> Open:
+    @asynccontextmanager
+    async def open(house: House, access: Access, sender: Sender) -> AsyncIterator[Live]:
+        url = url_of(house, channel.listener).replace("http", "ws", 1) + channel.path
+        headers = {"Authorization": f"Bearer {access.token}"}
+        where = f"{url}?device_id={sender.device_id}"
+        async with connect(where, additional_headers=headers, proxy=None) as socket:
+            live = _Own(socket)
+            # Who is refused is let in first, so that a browser can read why.
+            if channel.speaks in GREETING:
+                await live.hear()
+            else:
+                closing = asyncio.ensure_future(socket.wait_closed())
+                done, _ = await asyncio.wait({closing}, timeout=REFUSED_WITHIN_S)
+                closing.cancel()
+                if done:
+                    await live.hear()
+            yield live
+
+    return open
 
 
 # --- a trace of packets, which is Server-Sent Events too ---
@@ -210,16 +216,43 @@ async def _trace(house: House, access: Access, sender: Sender) -> AsyncIterator[
         yield _Trace(lines)
 
 
-_WAYS: dict[str, Any] = {
-    "http": _http,
-    "mqtt": _mqtt,
-    "websocket": _follow("websocket"),
-    "sse": _follow("sse"),
-    "socket.io": _follow("socket.io"),
-    "websocket of an app": _follow("websocket", at_app=True),
-    "sse of an app": _follow("sse", at_app=True),
-    "socket.io of an app": _follow("socket.io", at_app=True),
-    "medical websocket": _medical,
-    "trace": _trace,
+# --- all of them ---
+
+
+class _Way(NamedTuple):
+    listener: str
+    open: Open
+
+
+def _way_of(channel: Channel) -> _Way:
+    return _Way(channel.listener, (_shared if channel.speaks in SHARED else _own)(channel))
+
+
+# Apps whose Socket.IO has a root namespace of their own in the place of what others have there:
+# see test_kiosks.py and test_spaces.py.
+OWN_ROOT = ("farm", "vending")
+# Apps that have no devices which could be heard.
+SILENT = ("messaging",)
+APPS = tuple(listener for listener in LISTENERS if listener in SAYINGS)
+FOLLOWED = tuple(
+    channel
+    for channel in TABLE
+    if channel.listener in ("platform", *APPS)
+    and not (channel.listener in OWN_ROOT and channel.speaks == "socket.io")
+)
+
+_WAYS = {
+    "http": _Way("platform", _http),
+    "mqtt": _Way("medical", _mqtt),
+    "trace": _Way("platform", _trace),
+    **{channel.id: _way_of(channel) for channel in FOLLOWED},
 }
 CHANNELS = tuple(_WAYS)
+LIVE = tuple(channel.id for channel in FOLLOWED if channel.speaks in SHARED)
+OWN = tuple(channel.id for channel in FOLLOWED if channel.speaks not in SHARED)
+# What all apps' listeners share is one piece of code: a few accesses show that others have it too.
+AT_OTHER_APPS = tuple(
+    channel.id
+    for channel in FOLLOWED
+    if channel.speaks in SHARED and channel.listener not in ("platform", "medical")
+)

@@ -5,12 +5,18 @@ from collections.abc import Iterator
 import pytest
 
 from tests.house import House
+from tests.web.revocation.channels import APPS
 
 
 @pytest.fixture(scope="package")
 def own_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    environment = {"FLEETWIRE_UNKNOWN_DEVICES": "quarantine"}
+    if "farm" in APPS:
+        environment["FLEETWIRE_APP_PORTS"] = "farm.coap=0"
     house = House(
-        tmp_path_factory.mktemp("revoking"), environment={"FLEETWIRE_UNKNOWN_DEVICES": "quarantine"}
+        tmp_path_factory.mktemp("revoking"),
+        apps=APPS,
+        environment=environment,
     )
     try:
         house.start()

@@ -16,53 +16,66 @@ import pytest
 from fleetwire.net.client import MessageRefusedError
 from fleetwire.net.dialing import ClientError
 from tests.house import House
-from tests.web.realtime.talk import CHANNELS as LIVE, Refused
+from tests.routes.table import LISTENERS
+from tests.web.realtime.talk import Refused
 from tests.web.revocation import accesses
 from tests.web.revocation.accesses import Access
-from tests.web.revocation.channels import CHANNELS, Sender, connected, opened
+from tests.web.revocation.channels import (
+    APPS,
+    AT_OTHER_APPS,
+    CHANNELS,
+    LIVE,
+    OWN,
+    SILENT,
+    SOON_S,
+    app_of,
+    connected,
+    opened,
+)
+from tests.web.revocation.senders import Sender
 
 pytestmark = pytest.mark.slow
 
-SOON_S = 1.0
-
-FOR_PEOPLE_AND_PROGRAMS = (
-    accesses.revoked_key,
-    accesses.revoked_personal_key,
-    accesses.key_of_a_closed_account,
-    accesses.signed_out,
-    accesses.ended_session,
-    accesses.ended_sessions,
-    accesses.used_refresh_token,
-    accesses.changed_password,
-    accesses.reset_password,
-    accesses.closed_account,
-    accesses.removed_member,
-)
 # What is taken from a viewer who was an operator; the rest he may still follow.
 FOR_OPERATORS = ("http", "trace")
+LOWERED = (accesses.lowered_role, accesses.key_of_a_lowered_role)
 FOR_DEVICES = (accesses.revoked_credential, accesses.deleted_device)
 
 TABLE = [
-    *((make, channel) for make in FOR_PEOPLE_AND_PROGRAMS for channel in CHANNELS),
-    *((accesses.lowered_role, channel) for channel in FOR_OPERATORS),
+    *(
+        (make, channel)
+        for make in accesses.ALL
+        for channel in CHANNELS
+        if channel not in AT_OTHER_APPS or make in accesses.SOME
+    ),
+    *((make, channel) for make in LOWERED for channel in FOR_OPERATORS),
     *((make, "mqtt") for make in FOR_DEVICES),
 ]
 
 
+def test_every_listener_is_here() -> None:
+    assert set(LISTENERS) <= {"platform", *APPS, *SILENT}
+
+
 @pytest.fixture(scope="module")
-def sender(own_house: House) -> Iterator[Sender]:
-    """A device that publishes."""
-    sender = Sender(own_house, "sender")
-    yield sender
-    sender.close()
+def senders(own_house: House) -> Iterator[dict[str, Sender]]:
+    """A device of each app that publishes."""
+    senders = {app: Sender(own_house, app, f"{app}-sender") for app in APPS}
+    yield senders
+    for sender in senders.values():
+        sender.close()
 
 
 @pytest.mark.parametrize(
     ("make", "channel"), [pytest.param(*row, id=f"{row[0].__name__}-{row[1]}") for row in TABLE]
 )
 async def test_what_is_taken_away_stops_working_in_under_a_second(
-    own_house: House, sender: Sender, make: Callable[[House], Access], channel: str
+    own_house: House,
+    senders: dict[str, Sender],
+    make: Callable[[House], Access],
+    channel: str,
 ) -> None:
+    sender = senders[app_of(channel)]
     access = await asyncio.to_thread(make, own_house)
     async with opened(channel, own_house, access, sender) as live:
         if access.token:
@@ -85,8 +98,9 @@ async def test_what_is_taken_away_stops_working_in_under_a_second(
 
 @pytest.mark.parametrize("channel", LIVE)
 async def test_another_login_of_the_same_person_goes_on(
-    own_house: House, sender: Sender, channel: str
+    own_house: House, senders: dict[str, Sender], channel: str
 ) -> None:
+    sender = senders[app_of(channel)]
     person = await asyncio.to_thread(accesses.Person, own_house)
     other = await asyncio.to_thread(person.again)
     access = other.access(other.sign_out)
@@ -101,11 +115,42 @@ async def test_another_login_of_the_same_person_goes_on(
             await stays.hear()
 
 
-async def test_who_is_an_operator_no_more_sends_no_more_over_mqtt(
-    own_house: House, sender: Sender
+@pytest.mark.parametrize("channel", LIVE)
+async def test_who_is_a_viewer_now_goes_on_following(
+    own_house: House, senders: dict[str, Sender], channel: str
+) -> None:
+    """Every role may read: what a lower one may not is neither told nor done on these channels."""
+    access = await asyncio.to_thread(accesses.lowered_role, own_house)
+    sender = senders[app_of(channel)]
+    async with opened(channel, own_house, access, sender) as live:
+        await asyncio.to_thread(access.revoke)
+        async with asyncio.timeout(10):
+            for _ in range(2):
+                await asyncio.to_thread(sender.measure)
+                await live.hear()
+
+
+@pytest.mark.parametrize("channel", OWN)
+async def test_who_is_a_viewer_now_is_asked_again_by_an_apps_own_channel(
+    own_house: House, senders: dict[str, Sender], channel: str
 ) -> None:
     access = await asyncio.to_thread(accesses.lowered_role, own_house)
-    topic = f"devices/{sender.device_id}/commands"
+    sender = senders[app_of(channel)]
+    async with opened(channel, own_house, access, sender) as live:
+        await asyncio.to_thread(access.revoke)
+        async with asyncio.timeout(SOON_S):
+            assert await live.until_ended() == 401
+    async with opened(channel, own_house, access, sender) as live:
+        async with asyncio.timeout(10):
+            await asyncio.to_thread(sender.measure)
+            await live.hear()
+
+
+async def test_who_is_an_operator_no_more_sends_no_more_over_mqtt(
+    own_house: House, senders: dict[str, Sender]
+) -> None:
+    access = await asyncio.to_thread(accesses.lowered_role, own_house)
+    topic = f"devices/{senders['medical'].device_id}/commands"
     async with connected(own_house, access) as client:
         await client.publish(topic, b"{}", 1)
         messages = client.messages()

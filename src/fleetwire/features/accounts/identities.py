@@ -5,6 +5,8 @@ login counts at once. Another password, or closing the account, raises the versi
 tokens must have: older ones end, also if the account is opened again.
 """
 
+from msgspec import structs
+
 from fleetwire.errors import UnauthenticatedError
 from fleetwire.features.accounts.directory import Account
 from fleetwire.features.accounts.outsiders import Outsiders
@@ -36,7 +38,10 @@ class Identities(Outsiders):
             account = await self._outsider(claims.outsider, self._access_tokens.default_role)
         if not account.is_active:
             raise UnauthenticatedError("This account is closed.")
-        return caller_for(account, remote, claims.login or ""), claims.expires_at
+        caller = caller_for(account, remote, claims.login or "")
+        if claims.outsider is not None:
+            caller = structs.replace(caller, subject=claims.outsider.subject)
+        return caller, claims.expires_at
 
     def _ours(self, claims: Claims, account_id: int) -> Account:
         account = self._directory.find(account_id, claims.organization_id)
@@ -49,7 +54,9 @@ class Identities(Outsiders):
                 "The access token ended when the password was changed or the account closed. "
                 "Sign in again."
             )
-        if claims.login is not None and not self._directory.has_login(account_id, claims.login):
+        if claims.login is None:  # one from before logins had names: nothing could end it
+            raise UnauthenticatedError("The access token names no login. Sign in again.")
+        if not self._directory.has_login(account_id, claims.login):
             raise UnauthenticatedError("You have signed out. Sign in again.")
         return account
 

@@ -5,6 +5,7 @@ from fleetwire.features.accounts.directory import Account
 from fleetwire.features.accounts.key_ring import PREFIX
 from fleetwire.features.accounts.logins import Tokens
 from fleetwire.features.accounts.part import caller_for
+from fleetwire.features.accounts.password_resets import PasswordResets
 from fleetwire.features.accounts.rules import bare_name, realm_of
 from fleetwire.features.accounts.service import Accounts
 from fleetwire.kit.people import People, Person, SignedIn
@@ -14,9 +15,10 @@ from fleetwire.kit.services import Caller, Page
 class PeopleService(People):
     """Asks the accounts, and the keys for tokens that are no access tokens."""
 
-    def __init__(self, accounts: Accounts, keys: ApiKeys) -> None:
+    def __init__(self, accounts: Accounts, keys: ApiKeys, resets: PasswordResets) -> None:
         self._accounts = accounts
         self._keys = keys
+        self._resets = resets
 
     async def sign_in(
         self,
@@ -110,6 +112,9 @@ class PeopleService(People):
 
     async def change_password(self, caller: Caller, old: str, new: str) -> None:
         await self._accounts.change_password(caller, old, new)
+
+    async def reset_password(self, token: str, new: str, remote: str) -> None:
+        await self._resets.reset(token, new, remote)
 
     async def create_for_demo(
         self, organization_id: int, *, username: str, password: str, role: str, realm: str

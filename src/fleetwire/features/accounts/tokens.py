@@ -81,10 +81,10 @@ class AccessTokens:
         """The role of whom others speak of and nobody knows; None = he is refused."""
         return self._claim_rules.default_role
 
-    def issue(self, account: Account, version: int = 0, login: str | None = None) -> str:
+    def issue(self, account: Account, version: int, login: str) -> str:
         """Return a token that is good for ACCESS_LIFE_S seconds, in the account's organisation.
 
-        It ends with the login, if that is named.
+        It ends with the login.
         """
         issued_s = self._clock() // 1_000_000
         claims = {

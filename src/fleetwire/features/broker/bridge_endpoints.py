@@ -22,7 +22,7 @@ class BridgeView(BaseModel):
     url: str = Field(description="its password masked")
     state: Literal["connected", "connecting", "away"]
     since: str | None = Field(description="when the state began")
-    reason: str = Field(description="why it is not connected, empty if it is")
+    reason: str = Field(description="why it is not connected, or not whole; else empty")
     protocol: str | None = Field(description="5.0 or 3.1.1, while connected")
     queued: int = Field(description="messages for the other side that it has not acknowledged")
     messages_in: int

@@ -13,7 +13,9 @@ A device of which a setting says how often it sends is fresh until its last mess
 A device that flaps is told so once; until it has kept still for a while its row is right, and
 nothing is told or kept of its coming and going.
 
-Does not: know of anonymous clients.
+A client without credentials counts as the device that its client id names, where the device's app
+says how its client ids are formed, and as nobody otherwise. If that device enrols with its first
+message, the connection counts from then on.
 """
 
 import asyncio
@@ -25,6 +27,7 @@ import structlog
 from sqlalchemy import bindparam, select, update
 
 from fleetwire.errors import StoreUnavailableError
+from fleetwire.features.devices.client_ids import ClientIds
 from fleetwire.features.devices.flapping import MOST, WINDOW_US, Flapping, Verdict
 from fleetwire.features.devices.freshness import Freshness
 from fleetwire.features.devices.presence_history import (
@@ -91,13 +94,20 @@ class Presence(ClientObserver):
         log_of_events: EventLog,
         clock: Callable[[], int] = instants.now,
         expected_us: Callable[[Device], int] = lambda device: 0,
+        client_ids: ClientIds | None = None,
     ) -> None:
-        """`expected_us` is how old a device's last message may be, 0 = it is not judged."""
+        """`expected_us` is how old a device's last message may be, 0 = it is not judged.
+
+        `client_ids` says which devices clients without credentials are.
+        """
         self._db = db
         self._registry = registry
         self._events = log_of_events
         self._clock = clock
         self._connections: dict[int, list[Client]] = {}
+        self._client_ids = client_ids or ClientIds({})
+        self._unsigned: dict[int, int] = {}  # device by id() of its client without credentials
+        self._awaited: dict[tuple[str, str], Client] = {}  # clients of devices not registered yet
         self._elsewhere: set[int] = set()  # devices that are connected to another broker
         self._flapping = Flapping()
         self._freshness = Freshness(expected_us)
@@ -151,9 +161,23 @@ class Presence(ClientObserver):
     # --- what the server and the road tell ---
 
     def connected(self, client: Client) -> None:
-        device = client.grant.device
-        if not device:
+        if client.grant.device:
+            self._came(client.grant.device, client)
             return
+        named = self._client_ids.device_of(client.client_id) if client.grant.anonymous else None
+        if named is None:
+            return
+        device = self._registry.find(*named)
+        if device is None:
+            self._awaited[named] = client
+        else:
+            self._came_unsigned(device.id, client)
+
+    def _came_unsigned(self, device: int, client: Client) -> None:
+        self._unsigned[id(client)] = device
+        self._came(device, client)
+
+    def _came(self, device: int, client: Client) -> None:
         own = self._connections.setdefault(device, [])
         own.append(client)
         self._seen[device] = client.connected_at
@@ -161,7 +185,11 @@ class Presence(ClientObserver):
             self._changed(Change(device, True, "connect", client.connected_at))
 
     def disconnected(self, client: Client, reason: str) -> None:
-        device = client.grant.device
+        device = client.grant.device or self._unsigned.pop(id(client), 0)
+        if self._awaited and not device:
+            named = self._client_ids.device_of(client.client_id)
+            if named is not None and self._awaited.get(named) is client:
+                del self._awaited[named]
         own = self._connections.get(device, [])
         others = [other for other in own if other is not client]
         if len(others) == len(own):
@@ -190,7 +218,13 @@ class Presence(ClientObserver):
         self._seen.update(dict.fromkeys(ids, at))
         for id in ids:
             device = self._registry.by_id(id)
-            if device is not None and self._freshness.heard(device, at):
+            if device is None:
+                continue
+            if self._awaited:
+                client = self._awaited.pop((device.app, device.device_id), None)
+                if client is not None:
+                    self._came_unsigned(id, client)
+            if self._freshness.heard(device, at):
                 self._queue(Change(id, True, MESSAGE, at, FRESH))
 
     def check(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from fleetwire.broker.topic_rights import PLACES, fill
 from fleetwire.errors import InvalidValueError, SettingsError
+from fleetwire.features.devices.topics import topics_of_app
 from fleetwire.features.devicetypes.parameters import check_parameters
 from fleetwire.features.devicetypes.rules import check_type
 from fleetwire.kit.app import App
@@ -146,10 +147,11 @@ class TypeBook:
         They are the app's; where the device's type names some, those that the app's cover.
         """
         known = self.known_of(device)
+        publishes, subscribes = topics_of_app(app, device)
         if known is None:
-            return app.publishes, app.subscribes
+            return publishes, subscribes
         type = known.record.type
-        return _narrowed(app.publishes, type.publishes), _narrowed(app.subscribes, type.subscribes)
+        return _narrowed(publishes, type.publishes), _narrowed(subscribes, type.subscribes)
 
     def check_command(
         self, device: Device | DeviceRecord, name: str, parameters: dict[str, Any]

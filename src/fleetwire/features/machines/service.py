@@ -43,17 +43,11 @@ class MachineTokens(Machines):
     ) -> MachineLogin:
         name = f"{app}/{device_id}"
         self._throttle.enter_login(name, remote)
-        # By the token's hash, as at CONNECT: what a timing could tell is the hash of a guess.
-        digest = sha256(password.encode(errors="replace")).hexdigest()
-        credential = self._registry.credential(digest)
-        now = self._clock()
-        if (
-            credential is None
-            or (credential.device.app, credential.device.device_id) != (app, device_id)
-            or not _stands(credential, now)
-        ):
+        credential = self._credential(app, password)
+        if credential is None or credential.device.device_id != device_id:
             raise UnauthenticatedError(WRONG)
         self._throttle.logged_in(name, remote)
+        now = self._clock()
         expires_at = now + round(life_s * 1e6)
         if credential.expires_at:
             expires_at = min(expires_at, credential.expires_at)
@@ -72,6 +66,23 @@ class MachineTokens(Machines):
             }
         )
         return MachineLogin(token, expires_at, Caller.of_device(device, remote))
+
+    def holder(self, app: str, password: str, remote: str) -> Caller:
+        credential = self._credential(app, password)
+        if credential is None:
+            # Guesses are counted, tokens that are right are not held up by them.
+            self._throttle.enter_login(f"{app}/", remote)
+            raise UnauthenticatedError("This is no device's token, or it was revoked or is over.")
+        return Caller.of_device(credential.device, remote)
+
+    def _credential(self, app: str, password: str) -> KnownCredential | None:
+        """Return the usable credential of an app's device that this is."""
+        # By the token's hash, as at CONNECT: what a timing could tell is the hash of a guess.
+        digest = sha256(password.encode(errors="replace")).hexdigest()
+        found = self._registry.credential(digest)
+        if found is None or found.device.app != app or not _stands(found, self._clock()):
+            return None
+        return found
 
     def is_for(self, token: str) -> bool:
         """Say whether a token looks like one of these."""
@@ -95,6 +106,14 @@ class MachineTokens(Machines):
 
     def _signed(self, claims: dict[str, Any]) -> str:
         return jwt.encode(claims, self._secret, algorithm=ALGORITHM, headers={"typ": TYPE})
+
+
+def is_held(registry: Registry, app: str, device_id: str, password: str) -> bool:
+    """Say whether a device, by app and device_id, has this usable token."""
+    found = registry.credential(sha256(password.encode(errors="replace")).hexdigest())
+    if found is None or not _stands(found, instants.now()):
+        return False
+    return (found.device.app, found.device.device_id) == (app, device_id)
 
 
 def _stands(credential: KnownCredential, now: int) -> bool:

@@ -12,7 +12,7 @@ WAIT_S = 15.0
 
 
 class Keeper:
-    """Publishes with QoS 1, retained; whoever subscribes later gets it, also after a restart."""
+    """Publishes retained; whoever subscribes later gets it, also after a restart."""
 
     def __init__(
         self,
@@ -25,12 +25,12 @@ class Keeper:
         self._wait_s = wait_s
         self._clock = clock
 
-    async def keep(self, topic: str, payload: bytes) -> None:
+    async def keep(self, topic: str, payload: bytes, qos: int = 1) -> None:
         """Return once it is stored; an empty payload removes what is kept.
 
         Raises TooManyError if there is no room, StoreUnavailableError if it is not known in time.
         """
-        self._broker.publish_own(Publish(topic, payload, 1, True), self._clock())
+        self._broker.publish_own(Publish(topic, payload, qos, True), self._clock())
         kept = self._broker.retained.get(topic)
         if (b"" if kept is None else kept.publish.payload) != payload:
             raise TooManyError("There is no room for another retained message.")

@@ -66,9 +66,9 @@ class MessagesService(Messages):
         self._downlink.publish(topic, payload, qos=qos, retain=retain)
         return secrets.token_hex(16)
 
-    async def retain(self, caller: Caller, topic: str, payload: bytes) -> None:
-        self._check_publish(caller, topic, payload, 1)
-        await self._keeper.keep(topic, payload)
+    async def retain(self, caller: Caller, topic: str, payload: bytes, *, qos: int = 1) -> None:
+        self._check_publish(caller, topic, payload, qos)
+        await self._keeper.keep(topic, payload, qos)
 
     def _check_publish(self, caller: Caller, topic: str, payload: bytes, qos: int) -> None:
         caller.require("message.publish")

@@ -5,9 +5,9 @@ Does not: tell MQTT subscribers of them, as MQTT's own messages are; the road al
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
-from fleetwire.broker.delivery import Delivery, Ticket
+from fleetwire.broker.delivery import Delivery
 from fleetwire.broker.grants import Grant
 from fleetwire.broker.session import Session
 from fleetwire.broker.topic_rights import fill
@@ -18,6 +18,7 @@ from fleetwire.errors import (
     TooManyError,
 )
 from fleetwire.features.devices.topics import TopicsOf, topics_of_app
+from fleetwire.ingest.handler import Asking
 from fleetwire.ingest.router import Router
 from fleetwire.ingest.source import Source
 from fleetwire.kit import instants
@@ -130,16 +131,19 @@ class RoadIntake(Intake):
         return Session("", grant)
 
 
-class _Answer(Ticket):
+class _Answer(Asking):
     """Turns what the road says of one message into its outcome."""
 
-    __slots__ = ("outcome",)
+    __slots__ = ("outcome", "value")
 
     def __init__(self) -> None:
+        self.value: Any = None
         self.outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
     def release(self, reason_code: int) -> None:
-        self._say(Outcome(reason_code == 0, reason_code=reason_code))
+        is_stored = reason_code == 0
+        value = self.value if is_stored else None
+        self._say(Outcome(is_stored, reason_code=reason_code, value=value))
 
     def refuse(self, packet_id: int, reason_code: int, reason: str, field: str | None) -> None:
         self._say(Outcome(False, reason, field, reason_code or NOT_AUTHORIZED))

@@ -7,6 +7,7 @@ from fastapi.requests import HTTPConnection
 
 from fleetwire.errors import ForbiddenError
 from fleetwire.kit.http import Gate
+from fleetwire.kit.people import remote_of
 from fleetwire.kit.services import Caller
 from fleetwire.web.realtime.interest import RIGHTS
 
@@ -18,8 +19,22 @@ class Access:
     headers of an EventSource or a WebSocket.
     """
 
-    def __init__(self, gate: Gate, connection: HTTPConnection, token: str = "") -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        connection: HTTPConnection,
+        token: str = "",
+        *,
+        needs: frozenset[str] = RIGHTS,
+        is_open: bool = False,
+    ) -> None:
+        """`needs` are permissions of which one is enough, none = whoever is signed in.
+
+        With `is_open` somebody without a credential is let in as nobody.
+        """
         self._gate = gate
+        self._needs = needs
+        self._is_open = is_open and not token and not is_shown(connection)
         said = token or connection.query_params.get("token", "")
         if "authorization" in connection.headers or not said:
             self._connection = connection
@@ -34,9 +49,11 @@ class Access:
 
         Raises UnauthenticatedError; ForbiddenError if there is nothing he may follow.
         """
+        if self._is_open:
+            return Caller.anonymous(remote_of(self._connection))
         caller = await self._gate.caller(self._connection)
-        if not caller.permissions & RIGHTS:
-            needed = " or ".join(repr(right) for right in sorted(RIGHTS))
+        if self._needs and not caller.permissions & self._needs:
+            needed = " or ".join(repr(right) for right in sorted(self._needs))
             raise ForbiddenError(f"This needs the permission {needed}, which you do not have.")
         return caller
 

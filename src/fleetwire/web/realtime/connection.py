@@ -20,17 +20,17 @@ from fleetwire.web.realtime.access import Access
 from fleetwire.web.realtime.channel import Channel, UnavailableError
 from fleetwire.web.realtime.chunk import part
 from fleetwire.web.realtime.interest import DEVICES, RIGHTS, Wish
+from fleetwire.web.realtime.member import RECHECK_TIMEOUT_S, Member
 from fleetwire.web.realtime.selection import Selection
 from fleetwire.web.realtime.subscription import Subscription
 
 if TYPE_CHECKING:
     from fleetwire.web.realtime.hub import RealtimeHub
 
-RECHECK_TIMEOUT_S = 5.0  # keys of other issuers may have to be fetched
 MAX_NAME_CHARS = 64
 
 
-class Connection:
+class Connection(Member):
     """One client. `ended` is done with an error, or None, once it may not or cannot go on."""
 
     def __init__(

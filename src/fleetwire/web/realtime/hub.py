@@ -13,6 +13,7 @@ from fleetwire.kit.services import Audit, Devices, Telemetry
 from fleetwire.web.realtime.access import Access
 from fleetwire.web.realtime.channel import Channel, UnavailableError
 from fleetwire.web.realtime.connection import Connection
+from fleetwire.web.realtime.member import Member
 from fleetwire.web.realtime.snapshot import Snapshots
 from fleetwire.web.realtime.stream import LiveStream
 
@@ -56,7 +57,7 @@ class RealtimeHub:
         self.snapshots = Snapshots(devices, telemetry, tuple(apps))
         self._stream = stream
         self._audit = audit
-        self.open: dict[Connection, None] = {}  # in the order they came
+        self.open: dict[Member, None] = {}  # in the order they came
         self._by_actor: dict[str, int] = {}
         self._all_due = False
         self._due: set[str] = set()
@@ -73,29 +74,40 @@ class RealtimeHub:
 
         Raises UnauthenticatedError, ForbiddenError, TooManyError.
         """
-        caller = await access.caller()
-        count = self._by_actor.get(caller.actor, 0)
+        connection = Connection(self, access, await access.caller(), channel, only_app)
+        await self.enter(connection, name, only_app)
+        return connection
+
+    async def enter(
+        self, member: Member, name: str, only_app: str | None = None, namespace: str = ""
+    ) -> None:
+        """Count somebody in whose rights are asked again from now on; `forget` must follow.
+
+        Raises TooManyError.
+        """
+        count = self._by_actor.get(member.actor, 0)
         if count >= self.bounds.connections_per_identity:
             raise TooManyError(f"You have {count} connections open, which is the most.")
         if len(self.open) >= self.bounds.connections:
             raise TooManyError(f"{len(self.open)} are connected, which is the most.")
-        self._by_actor[caller.actor] = count + 1
-        connection = Connection(self, access, caller, channel, only_app)
-        self.open[connection] = None
+        self._by_actor[member.actor] = count + 1
+        self.open[member] = None
+        if member.caller.is_anonymous:
+            return  # nobody in particular: there is no organisation whose record it would be
         detail = {"channel": name} | ({} if only_app is None else {"app": only_app})
+        detail |= {"namespace": namespace} if namespace else {}
         try:
-            await self._audit.record(caller, "realtime.connected", detail=detail)
+            await self._audit.record(member.caller, "realtime.connected", detail=detail)
         except BaseException:
-            self.forget(connection)
+            self.forget(member)
             raise
-        return connection
 
-    def forget(self, connection: Connection) -> None:
+    def forget(self, member: Member) -> None:
         """Take a closed connection off the books."""
-        if connection not in self.open:
+        if member not in self.open:
             return
-        del self.open[connection]
-        actor = connection.actor
+        del self.open[member]
+        actor = member.actor
         left = self._by_actor[actor] - 1
         if left:
             self._by_actor[actor] = left
@@ -149,7 +161,7 @@ class RealtimeHub:
             connection.end(UnavailableError("The server stops. Connect again with since."))
 
 
-async def _recheck(connections: list[Connection]) -> None:
+async def _recheck(connections: list[Member]) -> None:
     for start in range(0, len(connections), SWEEP_TURN):
         turn = connections[start : start + SWEEP_TURN]
         await asyncio.gather(*(connection.recheck() for connection in turn))

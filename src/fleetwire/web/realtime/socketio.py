@@ -6,6 +6,7 @@ Its credential is `auth: {token}`, a Bearer header or `?token=`.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
@@ -35,10 +36,13 @@ from fleetwire.web.realtime.messages import (
     subscribe,
     welcome,
 )
+from fleetwire.web.realtime.space_server import AppSpace, SpaceServer
+from fleetwire.web.realtime.spaces import SpaceClient, Spaces
 
 log = structlog.get_logger("fleetwire.realtime")
 
 PATH = "/socket.io/"
+ROOT = "/"
 PING_S = 20
 BAD_PACKET = 4400  # as 400 in HTTP
 SIGN_IN_S = 10.0  # from the transport's opening to a credential
@@ -60,13 +64,23 @@ class SocketIO:
     """The channel, for the listeners it is added to."""
 
     def __init__(
-        self, hub: RealtimeHub, gate: Gate, origins: Sequence[str], only_app: str | None
+        self,
+        hub: RealtimeHub,
+        gate: Gate,
+        origins: Sequence[str],
+        only_app: str | None,
+        spaces: Spaces | None = None,
+        served: Sequence[AppSpace] = (),
     ) -> None:
+        """`served` are the namespaces of apps there. One of them may be the root.
+
+        That app lets clients in then; whoever is in may follow events beside it.
+        """
         self._hub = hub
         self._only_app = only_app
         self._gate = gate
         self._connections: dict[str, Connection] = {}
-        self._signed_in: set[str] = set()  # the transports of those
+        self._signed_in: Counter[str] = Counter()  # how many of those are on each transport
         self._watches: set[asyncio.Task[None]] = set()
         self._server = socketio.AsyncServer(
             async_mode="asgi",
@@ -84,10 +98,21 @@ class SocketIO:
         )
         self._server.eio.on("connect", self._opened)
         self._server.eio.on("message", self._heard)
-        self._server.on("connect", self._connect)
-        self._server.on("disconnect", self._disconnect)
-        self._server.on("subscribe", self._subscribe)
-        self._server.on("unsubscribe", self._unsubscribe)
+        self._root: SpaceServer | None = None
+        for each in served:
+            assert spaces is not None, "the apps' namespaces need their rooms"
+            server = SpaceServer(self._server, each, hub, gate, spaces, self._start, self._come)
+            if each.space.namespace == ROOT:
+                self._root = server
+        if self._root is None:
+            self._server.on("connect", self._connect)
+            self._server.on("disconnect", self._disconnect)
+        else:
+            self._root.greets = True
+            self._root.gone = self._leave
+        for event, work in (("subscribe", self._subscribe), ("unsubscribe", self._unsubscribe)):
+            if self._root is None or not self._root.has(event):
+                self._server.on(event, work)
 
     def add_to(self, app: FastAPI) -> None:
         """Serve on this listener."""
@@ -122,6 +147,17 @@ class SocketIO:
         if transport not in self._signed_in:
             await self._server.eio.disconnect(transport)
 
+    def _come(self, transport: str, is_in: bool) -> None:
+        """Count who is signed in on a transport; one that is left may be used again for a while."""
+        if is_in:
+            self._signed_in[transport] += 1
+            return
+        self._signed_in[transport] -= 1
+        if not self._signed_in[transport]:
+            del self._signed_in[transport]
+            if transport in self._server.eio.sockets:
+                self._start(self._expect(transport))
+
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._watches.add(task)
@@ -142,27 +178,51 @@ class SocketIO:
             raise socketio.exceptions.ConnectionRefusedError(
                 "The database does not answer. Try again.", {"status": 503}
             ) from None
+        socket = self._server.eio.sockets.get(self._transport(sid))
+        if socket is None or socket.closed:  # gone while it was let in: nobody tells us later
+            await connection.close()
+            return
         self._connections[sid] = connection
-        self._signed_in.add(self._transport(sid))
-        self._start(self._watch(sid, connection))
+        self._come(self._transport(sid), True)
+        self._start(self._greet(sid, connection))
 
     def _transport(self, sid: str) -> str:
         return str(self._server.manager.eio_sid_from_sid(sid, "/"))
 
+    async def _greet(self, sid: str, connection: Connection) -> None:
+        await _Emits(self._server, sid).emit(None, welcome(connection))
+        await self._watch(sid, connection)
+
     async def _watch(self, sid: str, connection: Connection) -> None:
-        """Greet, and close the connection once it may not go on."""
+        """Close the connection once it may not go on."""
         channel = _Emits(self._server, sid)
-        await channel.emit(None, welcome(connection))
         error = await connection.ended
         if error is not None:
             await channel.emit(None, refusal(error))
         await self._server.disconnect(sid)
 
     async def _disconnect(self, sid: str, *_: object) -> None:
-        self._signed_in.discard(self._transport(sid))
+        if sid in self._connections:
+            self._come(self._transport(sid), False)
+            await self._leave(sid)
+
+    async def _leave(self, sid: str) -> None:
         connection = self._connections.pop(sid, None)
         if connection is not None:
             await connection.close()
+
+    async def _follow(self, client: SpaceClient, access: Access) -> None:
+        """Let somebody who is in an app's root namespace follow events as well."""
+        async with client.turn:
+            if client.id in self._connections or client.ended.done():
+                return
+            channel = _Emits(self._server, client.id)
+            connection = await self._hub.connect(access, channel, "socket.io", self._only_app)
+            if client.ended.done():
+                await connection.close()
+                return
+            self._connections[client.id] = connection
+            self._start(self._watch(client.id, connection))
 
     async def _subscribe(self, sid: str, *said: object) -> dict[str, Any]:
         return await self._answer(subscribe, sid, said)
@@ -181,6 +241,9 @@ class SocketIO:
     ) -> dict[str, Any]:
         """Carry out what a client said; return what it is answered."""
         try:
+            shown = None if self._root is None else self._root.shown(sid)
+            if shown is not None:
+                await self._follow(*shown)
             connection = self._connections.get(sid)
             if connection is None:
                 raise UnauthenticatedError("Connect first.")

@@ -38,6 +38,7 @@ from fleetwire.features.provisioning import (
     page as claim_page,
 )
 from fleetwire.features.quarantine import endpoints as quarantine
+from fleetwire.features.rules import endpoints as rules
 from fleetwire.features.telemetry import endpoints as telemetry
 
 
@@ -65,6 +66,7 @@ def platform_routers() -> list[APIRouter]:
         claim_page.router,
         telemetry.router,
         commands.router,
+        rules.router,
         quarantine.router,
         jobs.router,
         alarms.router,
