@@ -1,0 +1,1 @@
+"""The app's HTTP routes: a file for each noun."""
