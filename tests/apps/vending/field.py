@@ -11,7 +11,7 @@ from fleetwire.apps.vending.demo import add_demo
 from fleetwire.apps.vending.gateways import signature_of
 from fleetwire.apps.vending.tables import metadata
 from fleetwire.apps.vending.terms import Terms
-from fleetwire.kit import Component, Devices, Health, Messages, Store, Transaction
+from fleetwire.kit import Clock, Component, Devices, Health, Messages, Store, Transaction
 from fleetwire.testing import HubDevice, TestHub
 
 KEY = "SB-Mid-server-test"
@@ -44,7 +44,7 @@ class Field:
     _is_begun = False
 
     def __init__(self, **terms: Any) -> None:
-        terms = {"server_key": KEY, "now": lambda: self.hub.clock(), **terms}
+        terms = {"server_key": KEY, **terms}
         self.app = create(Terms(**terms))
 
     async def open(self, hub: TestHub) -> None:
@@ -105,7 +105,7 @@ class Field:
                 tx.execute(text(f"DELETE FROM {name}"))
 
         await store.write(work)
-        await add_demo(self.hub.caller, devices, store)
+        await add_demo(self.hub.caller, devices, store, self.hub.service(Clock))
         await messages.retain(self.hub.caller, "vm/VM01/config", b"")
 
     async def pass_time(self, seconds: float) -> None:
@@ -198,6 +198,10 @@ class Field:
         )
         return rows[0]["current_stock"], rows[0]["reserved_stock"]
 
+    async def write(self, statement: str) -> None:
+        store = self.hub.service(Store)  # type: ignore[type-abstract]  # by interface
+        await store.write(lambda tx: tx.execute(text(statement)))
+
     async def paid_at(self, at: int) -> None:
         """Let all that was paid have been paid at this instant."""
         store = self.hub.service(Store)  # type: ignore[type-abstract]  # by interface
@@ -211,6 +215,10 @@ class Field:
         """Wait until so many commands were noted as sent, by the app too."""
         await self.hub.event("command.sent", count)
         await self.hub.settle()
+
+    async def everything(self) -> dict[str, list[dict[str, Any]]]:
+        """Return what is in the app's tables, to be compared with what is there later."""
+        return {name: await self.rows(f"SELECT * FROM {name}") for name in metadata.tables}
 
     async def audited(self, action: str) -> list[dict[str, Any]]:
         return await self.rows(

@@ -45,6 +45,9 @@ async def viewer(field: Field) -> str:
 
 @pytest.mark.parametrize(("method", "path"), GUARDED)
 async def test_everything_else_needs_a_credential(field: Field, method: str, path: str) -> None:
+    """«HTTP, listener 3001, base `/api`, errors `{error, details?}`»
+    «everything else needs an operator's or service's credential.»
+    """
     answer = await field.kiosk.request(method, path)
     assert answer.status_code == 401
     assert set(answer.json()) <= {"error", "details"}
@@ -53,20 +56,29 @@ async def test_everything_else_needs_a_credential(field: Field, method: str, pat
 
 @pytest.mark.parametrize("path", OPEN)
 async def test_the_shop_is_open(field: Field, path: str) -> None:
-    # products, available, create an order, read one order by its id, pay
+    """«Who may: the shop's routes (products, available, create an order, read one order by its
+    id, pay) are open and rate-limited, since the kiosk has no»
+    """
     assert (await field.kiosk.get(path)).status_code == 200
 
 
 async def test_a_viewer_triggers_nothing(field: Field) -> None:
-    # a viewer triggering a dispense: refused, nothing changed
+    # A viewer triggering a dispense: refused, audited, nothing changed
     http = field.hub.http(token=await viewer(field))
-    answer = await http.post("/api/dispense/trigger", json={"order_id": ORDER})
-    assert answer.status_code == 403
-    assert await field.status(ORDER) == "PAID"
-    assert field.vm.received == []
-    assert await field.audited("dispense.trigger") == [
-        {"actor": "account:2", "subject": f"order:{ORDER}", "outcome": "refused"}
-    ]
+    before = await field.everything()
+    for path, action in (
+        ("trigger", "dispense.trigger"),
+        ("multi", "dispense.trigger"),
+        ("retry", "dispense.retry"),
+        ("confirm", "dispense.confirm"),
+    ):
+        body = {"order_id": ORDER, "success": True}
+        answer = await http.post(f"/api/dispense/{path}", json=body)
+        assert answer.status_code == 403, path
+        assert (await field.audited(action))[-1] == {
+            "actor": "account:2", "subject": f"order:{ORDER}", "outcome": "refused",
+        }  # fmt: skip
+    assert len(await field.audited("dispense.trigger")) == 2
     for method, path, body in (
         ("POST", "/api/stock/update", {"slot_id": 1, "quantity": 1, "change_type": "REMOVE"}),
         ("POST", "/api/products", {"name": "x", "price": 1}),
@@ -76,11 +88,14 @@ async def test_a_viewer_triggers_nothing(field: Field) -> None:
         ("POST", "/api/machines", {"machine_id": "VM09"}),
     ):
         assert (await http.request(method, path, json=body)).status_code == 403, path
-    assert await field.stock() == (10, 1)
+    assert await field.everything() == before
+    assert field.vm.received == []
 
 
 async def test_in_development_the_documented_curl_needs_no_credential(field: Field) -> None:
-    # On loopback in development the dispense routes accept no credential
+    """«On loopback in development the dispense routes accept no credential, so that the
+    documented curl works.»
+    """
     answer = await field.kiosk.post(
         "/api/dispense/trigger",
         content='{"order_id":"test-order-123"}',
@@ -116,13 +131,38 @@ async def test_a_page_in_a_browser_cannot_send_json_as_a_form(field: Field) -> N
 async def test_a_machine_cannot_speak_as_another(field: Field, leaf: str) -> None:
     # A machine publishing as another machine: refused, nothing changed
     other = await field.hub.device("VM02")
+    await field.hub.settle()
+    before = await field.everything()
     body = {"orderId": ORDER, "success": True, "status": "MAINTENANCE", "temperature": 99}
     outcome = await other.send(f"vm/VM01/{leaf}", body)
     assert not outcome.is_stored
     assert len(await field.quarantined()) == 1
-    assert await field.one("SELECT status FROM machines WHERE id = 'VM01'") == "ONLINE"
-    assert await field.status(ORDER) == "PAID"
+    assert await field.everything() == before
     other.disconnect()
+
+
+async def test_a_machine_cannot_speak_as_another_over_http(field: Field) -> None:
+    answer = await field.operator.post("/api/machines", json={"machine_id": "VM02"})
+    login = {"machine_id": "VM02", "token": answer.json()["mqtt"]["password"]}
+    token = (await field.kiosk.post("/api/auth/machine", json=login)).json()["token"]
+    other = field.hub.http(token=token)
+    before = await field.everything()
+    for path, body in (
+        ("/api/telemetry", {"machine_id": "VM01", "data": {"temperature": 99}}),
+        ("/api/machine-data", {"machine_id": "VM01", "temperature": 99}),
+        ("/api/temperature/log", {"machine_id": "VM01", "value": 99}),
+        ("/api/stock/report/VM01", {"slots": [{"slot_number": 1, "level": "EMPTY"}]}),
+    ):
+        assert (await other.post(path, json=body)).status_code == 403, path
+    assert await field.audited("message.publish") == 4 * [
+        {"actor": "device:vending/VM02", "subject": "machine:VM01", "outcome": "refused"}
+    ]
+    body = {"order_id": ORDER, "success": True}
+    for path in ("trigger", "confirm"):
+        assert (await other.post(f"/api/dispense/{path}", json=body)).status_code == 403, path
+        (line,) = await field.audited(f"dispense.{path}")
+        assert (line["actor"], line["outcome"]) == ("device:vending/VM02", "refused")
+    assert await field.everything() == before
 
 
 async def test_a_machine_cannot_close_another_s_order(field: Field) -> None:
@@ -135,8 +175,9 @@ async def test_a_machine_cannot_close_another_s_order(field: Field) -> None:
 
 
 async def test_a_machine_s_rights_are_its_own_topics(field: Field) -> None:
-    # may publish only its own `telemetry, status, dispense_result` and read only its own
-    # `command, dispend, config`
+    """«ACL: a machine's credential may publish only its own `telemetry, status, dispense_result`
+    and read only its own `command, dispend, config`;»
+    """
     assert field.app.publishes == [
         "vm/{device_id}/telemetry", "vm/{device_id}/status", "vm/{device_id}/dispense_result",
     ]  # fmt: skip
@@ -146,7 +187,6 @@ async def test_a_machine_s_rights_are_its_own_topics(field: Field) -> None:
 
 
 async def test_too_many_orders_of_one_address_are_refused(field: Field) -> None:
-    # the shop's routes are open and rate-limited
     body = {"slot_id": 99, "payment_method": "qris"}
     statuses = []
     for _ in range(100):

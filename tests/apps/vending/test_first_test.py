@@ -41,7 +41,12 @@ def run(words: list[str]) -> str:
 
 
 async def test_the_first_test_of_every_user(house: House) -> None:
-    """Subscribe, trigger, answer; then the tables show it."""
+    """Subscribe, trigger, answer; then the tables show it.
+
+    «First test of every user: subscribe to `vm/VM01/command`; `curl -X POST
+    localhost:3001/api/dispense/trigger -d '{"order_id":"test-order-123"}'` (demo»
+    «The backend logs `Subscribed to vm/…` once per topic filter.»
+    """
     words = at_ports(house, SUBSCRIBE)
     # -d says when it is subscribed; without a terminal it would say so late.
     with running(["stdbuf", "-oL", words[0], "-d", *words[1:]]) as machine:

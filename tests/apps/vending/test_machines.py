@@ -1,5 +1,6 @@
 """What machines say of themselves, and how they are set up."""
 
+import jwt
 import pytest
 
 from fleetwire.kit import Intake
@@ -17,7 +18,9 @@ async def machine(field: Field) -> dict[str, object]:
 
 
 async def test_telemetry_becomes_rows_and_levels_beside_the_count(field: Field) -> None:
-    # `timestamp, slots:[{id,level …}], temperature (also temp, value), humidity, door, rssi, fw`
+    """«`vm/{id}/telemetry` up | `timestamp, slots:[{id,level FULL»
+    «slot level is stored beside the counted stock and raises a mismatch alarm,»
+    """
     outcome = await field.vm.send(
         TELEMETRY,
         {
@@ -40,6 +43,18 @@ async def test_telemetry_becomes_rows_and_levels_beside_the_count(field: Field) 
     assert await field.alarms() == ["stock_mismatch"]
 
 
+async def test_every_level_and_both_doors_are_known(field: Field) -> None:
+    """«level FULL»"""
+    for level, door in (
+        ("FULL", "OPEN"), ("HIGH", "CLOSED"), ("MEDIUM", "OPEN"), ("LOW", "CLOSED"),
+        ("EMPTY", "OPEN"),
+    ):  # fmt: skip
+        body = {"slots": [{"id": 1, "level": level}], "door": door}
+        assert (await field.vm.send(TELEMETRY, body)).is_stored
+        assert await field.one("SELECT level FROM slots WHERE slot_number = 1") == level
+        assert (await machine(field))["door"] == door
+
+
 async def test_a_mismatch_is_told_once(field: Field) -> None:
     for _ in range(3):
         await field.vm.send(TELEMETRY, {"slots": [{"id": 2, "level": "EMPTY"}]})
@@ -47,7 +62,9 @@ async def test_a_mismatch_is_told_once(field: Field) -> None:
 
 
 async def test_a_level_is_the_count_where_the_machine_is_set_so(field: Field) -> None:
-    # overwrites the count only if the machine is set to `stock_source=level` (10/8/5/2/0 scaled)
+    """«it overwrites the count only if the machine is set to `stock_source=level` (10/8/5/2/0
+    scaled to capacity)»
+    """
     await field.operator.post("/api/machines", json={"machine_id": "VM02", "stock_source": "level"})
     for number, capacity in ((1, 10), (2, 20)):
         answer = await field.operator.post(
@@ -65,12 +82,14 @@ async def test_a_level_is_the_count_where_the_machine_is_set_so(field: Field) ->
 
 @pytest.mark.parametrize("name", ["temperature", "temp", "value"])
 async def test_zero_degrees_is_a_value_and_no_humidity_stays_null(field: Field, name: str) -> None:
+    """«temperature log (0 °C is a value; no humidity stays null);»"""
     await field.vm.send(TELEMETRY, {name: 0})
     (row,) = await field.rows("SELECT value, humidity FROM temperature_logs")
     assert row == {"value": 0.0, "humidity": None}
 
 
 async def test_what_is_not_said_keeps_its_last_value(field: Field) -> None:
+    """«Unsent fields keep their last value.»"""
     await field.vm.send(TELEMETRY, {"temperature": 4, "humidity": 50, "door": "OPEN", "rssi": -60})
     await field.vm.send(STATUS, {"status": "ONLINE"})
     row = await machine(field)
@@ -102,7 +121,7 @@ async def test_telemetry_that_makes_no_sense_waits_in_quarantine(
 
 @pytest.mark.parametrize("said", ["MAINTENANCE", "maintenance", "Maintenance"])
 async def test_the_status_may_be_in_any_case(field: Field, said: str) -> None:
-    # `{"status":"ONLINE|OFFLINE|MAINTENANCE","door":"CLOSED","rssi":-65,"fw":"1.0.0"}` any case
+    """«`vm/{id}/status` up | `{"status":"ONLINE»"""
     body = {"status": said, "door": "closed", "rssi": -65, "fw": "1.0.0"}
     assert (await field.vm.send(STATUS, body)).is_stored
     row = await machine(field)
@@ -115,7 +134,9 @@ async def test_the_status_may_be_in_any_case(field: Field, said: str) -> None:
 
 
 async def test_the_phone_app_s_will_does_not_change_the_machine(field: Field) -> None:
-    # A Will `{"status":"offline"}` from the phone app must not change the machine.
+    """«A Will `{"status":"offline"}` from the phone app (a client that is not the machine) must
+    not change the machine»
+    """
     await field.vm.send(STATUS, {"status": "ONLINE"})
     answer = await field.operator.post("/api/machines/VM01/status", json={"status": "ONLINE"})
     assert answer.status_code == 200
@@ -128,16 +149,23 @@ async def test_the_phone_app_s_will_does_not_change_the_machine(field: Field) ->
 
 
 async def test_online_follows_the_machine_s_own_session(field: Field) -> None:
+    """«Online/offline follows the MQTT session, the Will»"""
     assert (await machine(field))["status"] == "ONLINE"
     field.leave("keep-alive timeout")
     await field.hub.settle()
     row = await machine(field)
     assert (row["status"], row["status_reason"]) == ("OFFLINE", "keep-alive timeout")
-    await field.hub.event("machine.status", 2)
+    told = (await field.hub.event("machine.status", 2)).body
+    assert (told["status"], told["reason"]) == ("OFFLINE", "keep-alive timeout")
+    assert told["since"]
 
 
 async def test_a_configuration_is_wanted_until_the_machine_reports_it(field: Field) -> None:
-    # `vm/{id}/config` down, retained: `{"motorTimeout":3000,…}`; what it reports closes the gap
+    """«`vm/{id}/config` down, retained |
+    `{"motorTimeout":3000,"dropSensorDelay":50,"telemetryInterval":60000}` | desired
+    configuration; what the machine»
+    «`PUT /machines/:id/config`,»
+    """
     wanted = {"motorTimeout": 3000, "dropSensorDelay": 50, "telemetryInterval": 60_000}
     answer = await field.operator.put("/api/machines/VM01/config", json=wanted)
     assert answer.status_code == 200
@@ -164,14 +192,14 @@ async def test_a_configuration_must_fit_the_machine_s_packets(field: Field) -> N
 
 
 async def test_machines_are_listed_with_their_state(field: Field) -> None:
-    # `GET /machines`, `GET /machines/:id` (+ slots)
+    """«`GET /machines`, `GET /machines/:id` (+ slots),»"""
     answer = await field.operator.get("/api/machines")
     (shown,) = answer.json()["machines"]
     assert (shown["id"], shown["status"]) == ("VM01", "ONLINE")
 
 
 async def test_the_figures_of_a_machine(field: Field) -> None:
-    # `GET /machines/:id/stats?period=1h|24h|7d|30d`
+    """«`GET /machines/:id/stats?period=1h|24h|7d|30d`,»"""
     await field.operator.post("/api/dispense/trigger", json={"order_id": ORDER})
     await field.answer(ORDER, durationMs=1800)
     answer = await field.operator.get("/api/machines/VM01/stats?period=1h")
@@ -183,6 +211,9 @@ async def test_the_figures_of_a_machine(field: Field) -> None:
 
 
 async def test_a_new_machine_gets_the_credential_it_connects_with(field: Field) -> None:
+    """«`POST /auth/machine {machine_id,token}` → `{token (JWT 30 d, type
+    machine),machine_id,status:"authenticated"}`;»
+    """
     answer = await field.operator.post("/api/machines", json={"machine_id": "VM02"})
     assert answer.status_code == 201
     mqtt = answer.json()["mqtt"]
@@ -192,6 +223,10 @@ async def test_a_new_machine_gets_the_credential_it_connects_with(field: Field) 
     )
     assert answer.status_code == 200
     assert answer.json()["status"] == "authenticated"
+    assert answer.json()["machine_id"] == "VM02"
+    claims = jwt.decode(answer.json()["token"], options={"verify_signature": False})
+    assert claims["type"] == "machine"
+    assert claims["exp"] - field.hub.clock() / 1e6 == pytest.approx(30 * 86_400, abs=5)
     machine = field.hub.http(token=answer.json()["token"])
     body = {"machine_id": "VM02", "data": {"temperature": 3}}
     assert (await machine.post("/api/telemetry", json=body)).status_code == 200
@@ -201,6 +236,7 @@ async def test_a_new_machine_gets_the_credential_it_connects_with(field: Field) 
 
 
 async def test_a_slot_of_another_number_is_made(field: Field) -> None:
+    """«`POST /machines/:id/slots/assign {slot_id,product_id}`.»"""
     answer = await field.operator.post(
         "/api/machines/VM01/slots/assign", json={"slot_number": 7, "product_id": 2}
     )
@@ -227,3 +263,19 @@ async def test_telemetry_is_kept_for_ninety_days(field: Field) -> None:
     assert [row["temperature"] for row in rows] == [4]
     rows = await field.rows("SELECT value FROM temperature_logs")
     assert [row["value"] for row in rows] == [4]
+
+
+@pytest.mark.parametrize("said", ["MAINTENANCE", "offline"])
+async def test_a_person_says_how_a_machine_is(field: Field, said: str) -> None:
+    """«`POST /machines/:id/status`»"""
+    answer = await field.operator.post("/api/machines/VM01/status", json={"status": said})
+    assert (answer.status_code, answer.json()["status"]) == (200, said.upper())
+    assert (await machine(field))["status_reason"] == "account:1"
+    answer = await field.operator.post("/api/machines/VM01/status", json={"status": "LOST"})
+    assert (answer.status_code, answer.json()["details"]["field"]) == (400, "status")
+
+
+async def test_a_machine_says_that_it_goes_and_comes(field: Field) -> None:
+    for said in ("ONLINE", "OFFLINE", "ONLINE"):
+        assert (await field.vm.send(STATUS, {"status": said})).is_stored
+        assert (await machine(field))["status"] == said

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fleetwire.apps.vending.errors import GatewayError
-from fleetwire.apps.vending.midtrans import Midtrans
+from fleetwire.apps.vending.gateways import Midtrans
 from fleetwire.apps.vending.terms import Terms
 from fleetwire.testing import TestHub
 from tests.apps.vending.field import KEY, Field
@@ -36,6 +36,9 @@ async def paying_field(midtrans: MidtransServer, tmp_path: Path) -> AsyncIterato
 
 
 async def test_an_order_through_midtrans(paying_field: Field, midtrans: MidtransServer) -> None:
+    """«The gateway is an interface: `midtrans` (real HTTP API) and `sandbox` (built in: a page
+    to pay or refuse, for development and tests).»
+    """
     field = paying_field
     answer = await field.kiosk.post(
         "/api/orders", json={"slot_id": 2, "quantity": 2, "payment_method": "qris"}

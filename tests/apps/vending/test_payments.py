@@ -1,8 +1,12 @@
 """Payments: what gateways say counts once, and only if it is theirs."""
 
+import json
+from hashlib import sha512
+
 import pytest
 
-from tests.apps.vending.field import ORDER, Field, notification
+from fleetwire.apps.vending import gateways
+from tests.apps.vending.field import KEY, ORDER, Field, notification
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -10,7 +14,13 @@ ID = "ORD-20260101-AAAAAAAA"
 
 
 async def test_a_paid_order_is_dispensed_once(field: Field) -> None:
-    # capture/settlement → PAID; order PAID → dispense triggered once; idempotent by transaction id
+    """«order → payment gateway → `POST /api/payments/webhook` → order PAID → dispense triggered
+    once → command → result → COMPLETED | FAILED.»
+    «Exactly one dispense per paid item, however many of webhook, kiosk and operator trigger
+    it.»
+    «idempotent by transaction id.»
+    «200 `{status:"OK",message}`, 400 missing fields.»
+    """
     order_id = await field.order(2)
     for _ in range(3):
         answer = await field.notify(order_id)
@@ -41,7 +51,7 @@ async def test_a_paid_order_is_dispensed_once(field: Field) -> None:
     ],
 )
 async def test_what_each_saying_means(field: Field, said: str, payment: str, order: str) -> None:
-    # capture/settlement → PAID, pending → PENDING, deny/cancel/expire → FAILED
+    """«capture/settlement → PAID, pending → PENDING, deny/cancel/expire → FAILED;»"""
     order_id = await field.order(2)
     assert (await field.notify(order_id, said)).status_code == 200
     assert await field.one("SELECT status FROM payments") == payment
@@ -56,13 +66,14 @@ async def test_a_capture_under_suspicion_is_not_paid_yet(field: Field) -> None:
 
 
 async def test_a_forged_webhook_changes_nothing_and_is_on_record(field: Field) -> None:
-    # verified in constant time (bad → 403, recorded)
+    """«the webhook is guarded by its signature;»"""
     order_id = await field.order(2)
+    before = await field.everything()
     answer = await field.notify(order_id, signature_key="0" * 128)
     assert answer.status_code == 403
     assert set(answer.json()) == {"error"}
-    assert await field.status(order_id) == "PENDING"
-    assert await field.rows("SELECT * FROM payments") == []
+    assert await field.everything() == before
+    assert field.vm.received == []
     assert await field.audited("payment.notify") == [
         {"actor": "anonymous", "subject": f"order:{order_id}", "outcome": "refused"}
     ]
@@ -76,6 +87,7 @@ async def test_a_signature_of_another_amount_is_not_taken(field: Field) -> None:
 
 
 async def test_the_amount_must_match(field: Field) -> None:
+    """«amount must match;»"""
     order_id = await field.order(2)
     answer = await field.notify(order_id, gross_amount="6999.00")
     assert answer.status_code == 400
@@ -93,7 +105,6 @@ async def test_an_amount_that_is_none_is_refused(field: Field, gross_amount: str
     "missing", ["order_id", "transaction_status", "transaction_id", "status_code", "signature_key"]
 )
 async def test_missing_fields_are_400(field: Field, missing: str) -> None:
-    # 400 missing fields
     body = notification(ORDER, 5000, "settlement")
     del body[missing]
     answer = await field.kiosk.post("/api/payments/webhook", json=body)
@@ -107,7 +118,7 @@ async def test_an_unknown_order_is_404(field: Field) -> None:
 
 
 async def test_a_webhook_never_reverses_a_terminal_state(field: Field) -> None:
-    # A terminal state is never reversed by a webhook.
+    """«A terminal state is never reversed by a webhook.»"""
     order_id = await field.paid((2, 1))
     await field.answer(order_id)
     for said in ("deny", "cancel", "expire", "pending"):
@@ -156,7 +167,6 @@ async def test_what_was_refused_may_be_paid_in_another_way(field: Field) -> None
 
 
 async def test_a_payment_can_be_read_verified_and_its_method_changed(field: Field) -> None:
-    # `POST /payments/verify/:id`, `PATCH /payments/method/:id`, `GET /payments/:id`
     order_id = await field.order(2)
     answer = await field.kiosk.get(f"/api/payments/{order_id}")
     assert (answer.json()["status"], answer.json()["amount"]) == ("PENDING", 7000)
@@ -174,7 +184,7 @@ async def test_a_payment_can_be_read_verified_and_its_method_changed(field: Fiel
 
 
 async def test_an_unpaid_order_can_be_cancelled_a_paid_one_not(field: Field) -> None:
-    # `POST /payments/cancel/:id` (400 if paid)
+    """«`POST /payments/cancel/:id` (400 if paid).»"""
     order_id = await field.order(2)
     answer = await field.kiosk.post(f"/api/payments/cancel/{order_id}")
     assert (answer.status_code, answer.json()["status"]) == (200, "CANCELLED")
@@ -185,7 +195,6 @@ async def test_an_unpaid_order_can_be_cancelled_a_paid_one_not(field: Field) -> 
 
 
 async def test_a_refund_ends_a_failed_order(field: Field) -> None:
-    # FAILED/PARTIAL → REFUNDED
     order_id = await field.paid((2, 1))
     answer = await field.operator.post(f"/api/payments/refund/{order_id}")
     assert answer.status_code == 400
@@ -198,7 +207,6 @@ async def test_a_refund_ends_a_failed_order(field: Field) -> None:
 
 
 async def test_the_sandbox_has_a_page_to_pay_or_refuse(field: Field) -> None:
-    # `sandbox` (built in: a page to pay or refuse, for development and tests)
     paid, refused = await field.order(1), await field.order(2)
     url = (await field.kiosk.get(f"/api/orders/{paid}")).json()["payment_url"]
     page = await field.kiosk.get(url)
@@ -211,3 +219,45 @@ async def test_the_sandbox_has_a_page_to_pay_or_refuse(field: Field) -> None:
     await field.kiosk.post(f"/api/payments/sandbox/{refused}", params={"action": "refuse"})
     assert await field.status(paid) == "DISPENSING"
     assert await field.status(refused) == "FAILED"
+
+
+async def test_the_webhook_is_taken_in_the_form_of_midtrans(field: Field) -> None:
+    """«Webhook: form of Midtrans `{order_id,transaction_status,transaction_id,…signature_key}`»
+
+    «`POST /payments/webhook`»
+    """
+    order_id = await field.order(2)
+    signed = sha512(f"{order_id}2007000.00{KEY}".encode()).hexdigest()  # «SHA-512»
+    body = {
+        "order_id": order_id, "transaction_status": "settlement", "transaction_id": "9aed5972",
+        "payment_type": "gopay", "status_code": "200", "gross_amount": "7000.00",
+        "signature_key": signed, "merchant_id": "M1",
+    }  # fmt: skip
+    answer = await field.kiosk.post("/api/payments/webhook", json=body)
+    assert answer.status_code == 200
+    (payment,) = await field.rows("SELECT * FROM payments")
+    assert (payment["payment_type"], payment["gateway_transaction_id"]) == ("gopay", "9aed5972")
+    assert json.loads(payment["raw_response"]) == body  # what we do not know is kept, too
+
+
+async def test_the_signature_is_compared_in_constant_time(
+    field: Field, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """«`signature_key` = SHA-512 of order_id+status_code+gross_amount+server key, verified in
+    constant time»
+    """
+    compared = []
+
+    def compare_digest(first: bytes, second: bytes) -> bool:
+        compared.append(second)
+        return first == second
+
+    monkeypatch.setattr(gateways.hmac, "compare_digest", compare_digest)
+    order_id = await field.order(2)
+    said = notification(order_id, 7000, "settlement")
+    signed = sha512(f"{order_id}{said['status_code']}{said['gross_amount']}{KEY}".encode())
+    assert said["signature_key"] == signed.hexdigest()
+    for signature_key, status in (("0" * 128, 403), (said["signature_key"], 200)):
+        answer = await field.notify(order_id, signature_key=signature_key)
+        assert answer.status_code == status
+    assert compared == [b"0" * 128, said["signature_key"].encode()]

@@ -58,7 +58,9 @@ async def following(field: Field, path: str) -> AsyncIterator[Socket]:
 
 
 async def test_a_kiosk_is_told_every_change_failure_included(field: Field) -> None:
-    # room `order:{order_id}` with every state change, failure included
+    """«Kiosks are told by push: Socket.IO/WebSocket room `order:{order_id}` with every state
+    change, failure included.»
+    """
     order_id = await field.order(2)
     other = await field.order(2)
     async with following(field, f"/ws/order:{order_id}") as socket:

@@ -3,6 +3,7 @@
 import pytest
 
 from fleetwire.apps.vending import configure
+from fleetwire.apps.vending.terms import Terms
 from fleetwire.kit import SettingsError, instants
 from tests.apps.vending.field import ORDER, Field
 
@@ -10,14 +11,20 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def test_the_service_is_there(field: Field) -> None:
-    # `GET /health` (no `/api`, open) → `{status:"OK",timestamp,version}`
+    """«`GET /health` (no `/api`, open) → `{status:"OK",timestamp,version}`.»
+
+    «A root that two contracts share (`/health`»
+    """
     answer = await field.kiosk.get("/health")
     assert answer.json()["status"] == "OK"
     assert set(answer.json()) == {"status", "timestamp", "version"}
+    assert (await field.kiosk.get("/api/health")).status_code == 404
 
 
 async def test_a_person_signs_in_by_name_or_address(field: Field) -> None:
-    # `POST /auth/login {username|email,password}` → `{token,user{id,username,email,role}}`
+    """«`POST /auth/login {username|email,password}` → `{token,user{id,username,email,role}}`;»
+    «`GET /auth/me`.»
+    """
     assert field.hub.house.administrator is not None
     username, password = field.hub.house.administrator
     for body in (
@@ -45,8 +52,9 @@ async def test_a_wrong_machine_credential_is_401(field: Field) -> None:
 
 
 async def test_the_sum_of_sales(field: Field) -> None:
-    # → `{totalRevenue,totalTransactions,averageOrderValue,recentTransactions,monthlyData,
-    # salesToday,percentageChange}`
+    """«`GET /finance/summary` →
+    `{totalRevenue,totalTransactions,averageOrderValue,recentTransactions,monthlyData,salesToday,percentageChange}`.»
+    """
     await field.operator.post("/api/dispense/trigger", json={"order_id": ORDER})
     await field.answer(ORDER)
     partly = await field.paid((2, 1), (3, 1))
@@ -66,8 +74,9 @@ async def test_the_sum_of_sales(field: Field) -> None:
 
 
 async def test_telemetry_comes_by_http_as_by_mqtt(field: Field) -> None:
-    # `POST /telemetry {machine_id,data{}}`, `GET /telemetry/:id?limit&offset&start_time&end_time`,
-    # `/latest`, `/summary?period`
+    """«`POST /telemetry {machine_id,data{}}`, `GET
+    /telemetry/:id?limit&offset&start_time&end_time`, `/latest`, `/summary?period`;»
+    """
     for at, temperature in ((1_769_860_800, 3), (1_769_860_860, 5)):
         answer = await field.operator.post(
             "/api/telemetry",
@@ -76,6 +85,8 @@ async def test_telemetry_comes_by_http_as_by_mqtt(field: Field) -> None:
         assert answer.status_code == 200, answer.text
     found = (await field.operator.get("/api/telemetry/VM01?limit=1")).json()
     assert [row["temperature"] for row in found["telemetry"]] == [5]
+    found = (await field.operator.get("/api/telemetry/VM01?limit=1&offset=1")).json()
+    assert [row["temperature"] for row in found["telemetry"]] == [3]
     found = (
         await field.operator.get(
             "/api/telemetry/VM01",
@@ -95,7 +106,9 @@ async def test_telemetry_comes_by_http_as_by_mqtt(field: Field) -> None:
 
 
 async def test_temperatures_are_listed_oldest_first(field: Field) -> None:
-    # `POST /temperature/log {machine_id,value,humidity}`, `GET /temperature/:id?limit=24`
+    """«`POST /temperature/log {machine_id,value,humidity}`, `GET /temperature/:id?limit=24`
+    oldest first;»
+    """
     for value, humidity in ((0, None), (1.5, 60), (2.5, 61)):
         answer = await field.operator.post(
             "/api/temperature/log",
@@ -109,7 +122,7 @@ async def test_temperatures_are_listed_oldest_first(field: Field) -> None:
 
 
 async def test_machine_data_is_the_same_by_another_name(field: Field) -> None:
-    # `POST /machine-data …`, `GET /machine-data/{latest,today,machine/:id,stats/:id}`
+    """«`POST /machine-data …`, `GET /machine-data/{latest,today,machine/:id,stats/:id}`;»"""
     await field.operator.post("/api/machine-data", json={"machine_id": "VM01", "temperature": 4})
     for path in ("latest", "machine/VM01"):
         found = (await field.operator.get(f"/api/machine-data/{path}")).json()
@@ -119,8 +132,9 @@ async def test_machine_data_is_the_same_by_another_name(field: Field) -> None:
 
 
 async def test_while_developing_an_order_can_be_paid_and_answered(field: Field) -> None:
-    # `POST /debug/update-payment/:orderId {status}`, `GET /debug/order/:id`,
-    # `POST /debug/mqtt/simulate-dispense-result`
+    """«`POST /debug/update-payment/:orderId {status}`, `GET /debug/order/:id`,»
+    «`POST /debug/mqtt/simulate-dispense-result`.»
+    """
     order_id = await field.order(2)
     answer = await field.kiosk.post(
         f"/api/debug/update-payment/{order_id}", json={"status": "PAID"}
@@ -135,8 +149,9 @@ async def test_while_developing_an_order_can_be_paid_and_answered(field: Field) 
 
 
 async def test_while_developing_a_machine_can_be_tried(field: Field) -> None:
-    # `GET /debug/mqtt/status` → `{success,mqtt{connected,broker,machineId}}`,
-    # `POST /debug/mqtt/test-command`
+    """«`GET /debug/mqtt/status` → `{success,mqtt{connected,broker,machineId}}`, `POST
+    /debug/mqtt/test-command`,»
+    """
     answer = await field.kiosk.get("/api/debug/mqtt/status")
     assert answer.json() == {
         "success": True,
@@ -149,6 +164,7 @@ async def test_while_developing_a_machine_can_be_tried(field: Field) -> None:
 
 
 async def test_debug_routes_exist_in_development_only(field: Field) -> None:
+    """«Development mode only:»"""
     paths = {route.path for router in field.app.routers for route in router.routes}  # type: ignore[attr-defined]
     debug = {route.path for router in field.app.debug_routers for route in router.routes}  # type: ignore[attr-defined]
     assert not any("debug" in path for path in paths)
@@ -167,3 +183,28 @@ async def test_debug_routes_exist_in_development_only(field: Field) -> None:
 async def test_a_wrong_setting_is_named(settings: dict[str, str], named: str) -> None:
     with pytest.raises(SettingsError, match=named):
         configure(settings)
+
+
+async def test_the_environment_of_the_field_is_taken(field: Field) -> None:
+    """«Environment: `MQTT_BROKER_URL`, `MQTT_USERNAME=vending_admin`, `MQTT_PASSWORD`,
+    `MACHINE_ID=VM01` (optional: all machines are served).»
+    """
+    environment = {
+        "MQTT_BROKER_URL": "mqtt://localhost:1883", "MQTT_USERNAME": "vending_admin",
+        "MQTT_PASSWORD": "secret", "MACHINE_ID": "VM01",
+    }  # fmt: skip
+    assert configure(environment).subscriptions == configure({}).subscriptions
+    terms = Terms.of(environment)
+    assert (terms.broker_url, terms.machine_id) == ("mqtt://localhost:1883", "VM01")
+    other = await field.hub.device("VM02")
+    assert (await other.send("vm/VM02/telemetry", {"temperature": 4})).is_stored
+    other.disconnect()
+
+
+async def test_the_listener_is_the_field_s(field: Field) -> None:
+    """«listener 3001, base `/api`»"""
+    assert field.app.listener is not None
+    assert field.app.listener.port == 3001
+    paths = {route.path for router in field.app.routers for route in router.routes}  # type: ignore[attr-defined]
+    others = {path for path in paths if not path.startswith("/api/")}
+    assert others == {"/health", "/ws/order:{order_id}"}

@@ -13,7 +13,9 @@ async def update(field: Field, **body: object) -> tuple[int, dict[str, object]]:
 
 
 async def test_the_stock_of_a_machine(field: Field) -> None:
-    # `{machine_id,summary{total_slots,empty_slots,low_stock_slots,active_slots},slots[{…}]}`
+    """«`GET /stock/:machine_id` →
+    `{machine_id,summary{total_slots,empty_slots,low_stock_slots,active_slots},slots[{slot_id,slot_number,current_stock»
+    """
     await update(field, quantity=2, change_type="AUDIT")
     answer = await field.operator.get("/api/stock/VM01")
     found = answer.json()
@@ -36,6 +38,10 @@ async def test_the_stock_of_a_machine(field: Field) -> None:
 async def test_what_each_change_means(
     field: Field, change_type: str, quantity: int, after: int
 ) -> None:
+    """«`POST /stock/update {slot_id,quantity,change_type
+    RESTOCK|MANUAL_ADJUST|AUDIT|REMOVE,reason≤200,expected_current_stock?,performed_by?}`»
+    «`GET /stock/logs/:machine_id`;»
+    """
     status, said = await update(field, quantity=quantity, change_type=change_type, reason="test")
     assert (status, said["current_stock"], said["is_duplicate"]) == (200, after, False)
     assert (await field.stock())[0] == after
@@ -63,7 +69,7 @@ async def test_more_than_the_slot_holds_is_refused(field: Field) -> None:
 
 
 async def test_a_stale_value_is_409(field: Field) -> None:
-    # 409 `{error,message,current_stock}` on a stale value
+    """«(409 `{error,message,current_stock}` on a stale value;»"""
     status, said = await update(field, quantity=5, change_type="AUDIT", expected_current_stock=9)
     assert status == 409
     assert said["current_stock"] == 10
@@ -75,7 +81,7 @@ async def test_a_stale_value_is_409(field: Field) -> None:
 async def test_the_same_within_five_seconds_is_done_once(
     field: Field, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # the same within 5 s → `is_duplicate:true`
+    """«the same within 5 s → `is_duplicate:true`);»"""
     await update(field, quantity=2, change_type="REMOVE", expected_current_stock=10)
     _, said = await update(field, quantity=2, change_type="REMOVE", expected_current_stock=10)
     assert (said["is_duplicate"], said["current_stock"]) == (True, 8)
@@ -93,7 +99,7 @@ async def test_counting_settles_what_nobody_knew(field: Field) -> None:
 
 
 async def test_a_report_of_levels_over_http(field: Field) -> None:
-    # `POST /stock/report/:machine_id`
+    """«`POST /stock/report/:machine_id`.»"""
     answer = await field.operator.post(
         "/api/stock/report/VM01", json={"slots": [{"slot_number": 1, "level": "HIGH"}]}
     )
@@ -102,7 +108,9 @@ async def test_a_report_of_levels_over_http(field: Field) -> None:
 
 
 async def test_products_are_read_by_anybody(field: Field) -> None:
-    # → `{success,data:[{id,name,…,slot_id,slot_number,current_stock,final_price}],products,count}`
+    """«`GET /products`, `/products/all`, `/products/available?machine_id` →
+    `{success,data:[{id,name,description,price,image_url,category,is_active,slot_id»
+    """
     answer = await field.kiosk.get("/api/products/available?machine_id=VM01")
     found = answer.json()
     assert (found["success"], found["count"]) == (True, 6)
@@ -122,7 +130,7 @@ async def test_what_is_sold_out_is_not_available(field: Field) -> None:
 
 
 async def test_a_product_is_made_changed_and_removed(field: Field) -> None:
-    # `POST/PUT/DELETE /products/:id`
+    """«`POST/PUT/DELETE /products/:id`.»"""
     answer = await field.operator.post("/api/products", json={"name": "Gum", "price": 3000})
     assert answer.status_code == 201
     id = answer.json()["data"]["id"]
@@ -146,3 +154,12 @@ async def test_a_slot_s_own_price_goes_before_the_product_s(field: Field) -> Non
     found = (await field.kiosk.get("/api/products?machine_id=VM01")).json()["data"][1]
     assert (found["price"], found["final_price"]) == (7000, 6500)
     assert await field.total(await field.order(2)) == 6500
+
+
+@pytest.mark.parametrize(("length", "expected"), [(200, 200), (201, 400)])
+async def test_a_reason_has_at_most_200_characters(
+    field: Field, length: int, expected: int
+) -> None:
+    body = {"slot_id": 1, "quantity": 9, "change_type": "AUDIT", "reason": "x" * length}
+    answer = await field.operator.post("/api/stock/update", json=body)
+    assert answer.status_code == expected

@@ -4,12 +4,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from fleetwire.apps.vending import errors, handlers, life, realtime
+from fleetwire.apps.vending import endpoints, errors, handlers, life
 from fleetwire.apps.vending.demo import add_demo
-from fleetwire.apps.vending.endpoints import debug_router_of, routers_of
-from fleetwire.apps.vending.gateways import Gateway
-from fleetwire.apps.vending.midtrans import Midtrans
-from fleetwire.apps.vending.sandbox import Sandbox
+from fleetwire.apps.vending.gateways import Gateway, Midtrans, Sandbox
 from fleetwire.apps.vending.terms import MIDTRANS, Terms
 from fleetwire.kit import App, ErrorForm, Listener
 
@@ -41,9 +38,7 @@ def create(terms: Terms) -> App:
     app.subscribe("vm/{device_id}/telemetry")(handlers.receive_telemetry)
     app.subscribe("vm/{device_id}/status")(handlers.receive_status)
     app.subscribe(RESULTS)(handlers.receive_result)
-    for router in (*routers_of(terms, gateway), realtime.router):
-        app.include(router)
-    app.include(debug_router_of(terms, gateway), only_in_development=True)
+    endpoints.add_to(app, terms, gateway)
     life.add_to(app, terms, gateway)
     app.demo(add_demo)
     return app

@@ -7,8 +7,7 @@ from sqlalchemy import insert, select
 from fleetwire.apps.vending import machines, products, stock
 from fleetwire.apps.vending.states import PAID
 from fleetwire.apps.vending.tables import order_items, orders, products as products_table, slots
-from fleetwire.kit import Caller, Devices, Store, Transaction
-from fleetwire.kit.instants import now
+from fleetwire.kit import Caller, Clock, Devices, Store, Transaction
 
 MACHINE: Final = "VM01"
 ORDER: Final = "test-order-123"
@@ -25,7 +24,7 @@ _PRODUCTS: Final = (
 )
 
 
-async def add_demo(caller: Caller, devices: Devices, store: Store) -> None:
+async def add_demo(caller: Caller, devices: Devices, store: Store, clock: Clock) -> None:
     """Make what is not there yet."""
     if devices.find(machines.APP, MACHINE) is None:
         await devices.register(
@@ -35,7 +34,7 @@ async def add_demo(caller: Caller, devices: Devices, store: Store) -> None:
     assert device is not None, "it was registered just now"
 
     def work(tx: Transaction) -> None:
-        at = now()
+        at = clock.now()
         machines.ensure(tx, device, at, name="Demonstration machine", location="Here")
         if tx.execute(select(orders.c.id).where(orders.c.id == ORDER)).scalar() is not None:
             return
@@ -113,6 +112,7 @@ def _add_order(tx: Transaction, organization_id: int, at: int) -> None:
             unit_price=slot.price,
             total_price=slot.price,
             dispense_status="PENDING",
-            is_reserved=True,
+            dispensed_quantity=0,
+            reserved_quantity=1,
         )
     )

@@ -6,16 +6,16 @@ all who trigger an order one does it. The command must not be repeated: where it
 the machine has it, only a person may try again. Until it is sent the attempt waits for the machine
 (PENDING_DISPENSE); from then on it waits for a result. Past its deadline the item has FAILED.
 
-What machines answer is in `results`.
+What machines answer is in `attempts`.
 """
 
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, and_, func, insert, select, update
 
 from fleetwire.apps.vending import orders, states, stock
-from fleetwire.apps.vending.attempts import alarm, finish, item_of, release, set_item
+from fleetwire.apps.vending.attempts import add_units, alarm, finish, item_of, missing, set_item
 from fleetwire.apps.vending.errors import RefusedError
 from fleetwire.apps.vending.tables import dispense_logs, order_items, orders as orders_table, slots
 from fleetwire.apps.vending.terms import Terms
@@ -26,7 +26,13 @@ COMMAND: Final = "dispense"
 TIMEOUT: Final = "timeout"
 # The house publishes nothing after a command's own deadline; what it noted then is here by now.
 UNSENT_SLACK_US: Final = 2_000_000
-MAX_MESSAGE: Final = 200
+
+# The command was sent, its time is over, and neither machine nor person has said what came of it.
+UNCONFIRMED: Final = and_(
+    dispense_logs.c.command_sent_at.is_not(None),
+    dispense_logs.c.completed_at.is_not(None),
+    dispense_logs.c.result_at.is_(None),
+)
 
 
 def trigger(
@@ -77,12 +83,15 @@ def retry(
     items = [
         item
         for item in orders.items_of(tx.connection, order_id)
-        if item.dispense_status == states.FAILED
+        if item.dispense_status in (states.FAILED, states.PARTIAL)
     ]
     for item in items:
-        if not item.is_reserved and not stock.reserve(tx, item.slot_id, item.quantity, now):
-            raise RefusedError("Insufficient stock", requested=item.quantity, slot_id=item.slot_id)
-        tx.execute(update(order_items).where(order_items.c.id == item.id).values(is_reserved=True))
+        units = missing(item)
+        if not item.reserved_quantity and not stock.reserve(tx, item.slot_id, units, now):
+            raise RefusedError("Insufficient stock", requested=units, slot_id=item.slot_id)
+        tx.execute(
+            update(order_items).where(order_items.c.id == item.id).values(reserved_quantity=units)
+        )
     return _begin(tx, device, order, items, by=by, connected=connected, terms=terms, now=now)
 
 
@@ -130,9 +139,10 @@ def expire(tx: Transaction, device: Device | None, log_id: int, now: int) -> lis
         .where(dispense_logs.c.id == log.id)
         .values(completed_at=now, success=False, error_message=TIMEOUT)
     )
-    set_item(tx, log.item_id, states.FAILED)
+    item = item_of(tx, log.item_id)
+    add_units(tx, item, 0)
     if log.command_sent_at is None:
-        release(tx, item_of(tx, log.item_id), now)  # the machine never had it
+        stock.release_item(tx, item, now)  # the machine never had it
     effects = finish(tx, device, order, TIMEOUT, now)
     if device is None:
         return effects
@@ -142,6 +152,25 @@ def expire(tx: Transaction, device: Device | None, log_id: int, now: int) -> lis
         alarm(device, "dispense_timeout", order.id, f"The machine {what} in time"),
         *effects,
     ]
+
+
+def give_up(tx: Transaction, device: Device | None, order: Row[Any], now: int) -> list[Effect]:
+    """End a paid order of which no attempt could be begun."""
+    if order.status != states.PAID:
+        return []
+    orders.release_items(tx, order.id, now)
+    moved = orders.move(
+        tx,
+        device,
+        order.id,
+        states.FAILED,
+        now,
+        failure_reason=TIMEOUT,
+        dispense_due_at=None,
+        refund_required=True,
+        refund_amount=order.total_amount,
+    )
+    return [*(moved or [])]
 
 
 def due(connection: Connection, now: int, limit: int) -> Sequence[Row[Any]]:
@@ -220,18 +249,19 @@ def _attempt(
 ) -> SendCommand:
     slot = tx.execute(select(slots).where(slots.c.id == item.slot_id)).one_or_none()
     motor_ms = 3000 if slot is None else slot.motor_duration_ms
+    units = missing(item)
     tried = tx.execute(
         select(func.count()).select_from(dispense_logs).where(dispense_logs.c.item_id == item.id)
     ).scalar_one()
     parameters: dict[str, Any] = {
         "slot": item.slot_number,
         "orderId": item.order_id,
-        "timeoutMs": motor_ms * item.quantity,
+        "timeoutMs": motor_ms * units,
     }
     if total > 1:
         parameters |= {"itemIndex": item.item_index, "totalItems": total}
-    if item.quantity > 1:
-        parameters["quantity"] = item.quantity
+    if units > 1:
+        parameters["quantity"] = units
     if tried:
         parameters["attempt"] = tried + 1
     command = SendCommand(
@@ -250,9 +280,10 @@ def _attempt(
             item_id=item.id,
             machine_id=device.device_id,
             slot_number=item.slot_number,
+            quantity=units,
             command_id=command.id,
             triggered_by=by,
-            timeout_ms=motor_ms * item.quantity,
+            timeout_ms=motor_ms * units,
             deadline_at=now + wait_us,
             created_at=now,
             retry_count=tried,

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from sqlalchemy import Row, select, update
 
-from fleetwire.apps.vending import machines, results, stock, telemetry
+from fleetwire.apps.vending import attempts, machines, stock, telemetry
 from fleetwire.apps.vending.attempts import MAX_MESSAGE
 from fleetwire.apps.vending.tables import slots
 from fleetwire.kit import (
@@ -33,7 +33,7 @@ def receive_result(
     machine = machines.ensure(tx, device, message.received_at)
     _spoken(tx, machine, message)
     try:
-        return results.take(tx, device, outcome, by="machine", now=message.received_at)
+        return attempts.take(tx, device, outcome, by="machine", now=message.received_at)
     except NotFoundError as error:
         raise NotAcceptedError(error.message, field=error.field) from None
 
@@ -94,7 +94,7 @@ def receive_status(
     return [Report(device, None if status is None else status.lower(), fields), *effects]
 
 
-def _outcome(body: dict[str, Any]) -> results.Outcome:
+def _outcome(body: dict[str, Any]) -> attempts.Outcome:
     order_id = body.get("orderId")
     if not isinstance(order_id, str) or not 0 < len(order_id) <= MAX_ORDER_ID:
         raise NotAcceptedError("orderId must be the order's id", field="orderId")
@@ -102,7 +102,7 @@ def _outcome(body: dict[str, Any]) -> results.Outcome:
     if success is None:
         raise NotAcceptedError("success is missing", field="success")
     error = body.get("error")
-    return results.Outcome(
+    return attempts.Outcome(
         order_id=order_id,
         success=success,
         drop_detected=_truth(body, "dropDetected"),
@@ -110,6 +110,7 @@ def _outcome(body: dict[str, Any]) -> results.Outcome:
         item_index=_whole(body, "itemIndex", 1, 100),
         attempt=_whole(body, "attempt", 1, 1000),
         duration_ms=_whole(body, "durationMs", 0, MAX_DURATION_MS),
+        dropped=_whole(body, "dropped", 0, 1000),
         error=None if error is None or error == "" else str(error)[:MAX_MESSAGE],
     )
 

@@ -1,34 +1,39 @@
-"""Life: what the app does by itself, at its start, in time and when it hears of something."""
+"""Life: what the app does by itself: at its start, in time, and when it hears of something."""
 
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
 import structlog
+from sqlalchemy import Row
 
-from fleetwire.apps.vending import machines, overdue, telemetry
+from fleetwire.apps.vending import dispensing, machines, orders, states, telemetry
 from fleetwire.apps.vending.gateways import Gateway
+from fleetwire.apps.vending.machines import APP
 from fleetwire.apps.vending.shop import Shop
 from fleetwire.apps.vending.terms import Terms
 from fleetwire.kit import (
     App,
     Audit,
     Caller,
+    Clock,
     Commands,
     Device,
     Devices,
-    Health,
+    Effect,
     LiveEvent,
     Messages,
     Mode,
+    NotFoundError,
     Store,
+    Transaction,
 )
-from fleetwire.kit.instants import now
 
 log = structlog.get_logger("fleetwire.apps.vending")
 
 TICK_S: Final = 1.0
 LOOK_S: Final = 10.0
 PRUNE_S: Final = 600.0
+PORTION: Final = 200  # taken up at a time
 
 
 def add_to(app: App, terms: Terms, gateway: Gateway) -> None:
@@ -39,23 +44,18 @@ def add_to(app: App, terms: Terms, gateway: Gateway) -> None:
         devices: Devices,
         commands: Commands,
         audit: Audit,
-        health: Health,
         mode: Mode,
+        clock: Clock,
     ) -> None:
-        await overdue.tick(Shop(terms, gateway, store, devices, commands, audit, health, mode))
+        shop = Shop(terms, gateway, store, devices, audit, mode, clock)
+        await do_what_is_due(shop, commands)
 
-    async def begin(
-        store: Store,
-        devices: Devices,
-        commands: Commands,
-        audit: Audit,
-        health: Health,
-        mode: Mode,
-        messages: Messages,
-    ) -> None:
+    async def begin(store: Store, devices: Devices, commands: Commands, messages: Messages) -> None:
         for subscription in app.subscriptions:
             log.info(f"Subscribed to {subscription.template.replace('{device_id}', '+')}")
-        await overdue.catch_up(Shop(terms, gateway, store, devices, commands, audit, health, mode))
+        # What was sent shortly before the process before this one ended.
+        for attempt in await store.read(dispensing.unsent):
+            await _look_up(store, devices, commands, terms, attempt)
         # Cut off between storing and publishing, a machine would wait for its configuration.
         for machine_id, organization_id, desired in await store.read(machines.unmet):
             caller = Caller.system(organization_id)
@@ -63,20 +63,11 @@ def add_to(app: App, terms: Terms, gateway: Gateway) -> None:
                 caller, machines.config_topic(machine_id), machines.encoded(desired)
             )
 
-    async def note_sent(
-        event: LiveEvent,
-        store: Store,
-        devices: Devices,
-        commands: Commands,
-        audit: Audit,
-        health: Health,
-        mode: Mode,
-    ) -> None:
-        shop = Shop(terms, gateway, store, devices, commands, audit, health, mode)
-        await shop.note_sent(event.device, event.body["command_id"], event.received_at)
+    async def note_sent(event: LiveEvent, store: Store) -> None:
+        await _note_sent(store, event.device, event.body["command_id"], event.received_at, terms)
 
-    async def prune(store: Store) -> None:
-        before_at = terms.now() - round(terms.keep_days * 86_400e6)
+    async def prune(store: Store, clock: Clock) -> None:
+        before_at = clock.now() - round(terms.keep_days * 86_400e6)
         while await store.write(lambda tx: telemetry.prune(tx, before_at)):
             continue
 
@@ -89,7 +80,7 @@ def add_to(app: App, terms: Terms, gateway: Gateway) -> None:
     app.on("device.disconnected")(_presence(connected=False))
 
 
-async def look_who_is_there(store: Store, devices: Devices) -> None:
+async def look_who_is_there(store: Store, devices: Devices, clock: Clock) -> None:
     """Compare each machine with the registry.
 
     Of a machine that comes and goes all the time the house stops telling, and what is told while
@@ -101,16 +92,83 @@ async def look_who_is_there(store: Store, devices: Devices) -> None:
             continue  # deleted meanwhile
         record = await devices.get(Caller.system(organization_id), machines.APP, machine_id)
         if record.connected != connected:
-            await _set_connected(store, device, record.connected, record.connected_reason or "")
+            reason = record.connected_reason or ""
+            await _set_connected(store, device, record.connected, reason, clock.now())
 
 
-async def _set_connected(store: Store, device: Device, connected: bool, reason: str) -> None:
-    await store.apply(lambda tx: machines.set_connected(tx, device, connected, reason[:200], now()))
+async def _set_connected(
+    store: Store, device: Device, connected: bool, reason: str, now: int
+) -> None:
+    await store.apply(lambda tx: machines.set_connected(tx, device, connected, reason[:200], now))
 
 
 def _presence(*, connected: bool) -> Callable[..., Awaitable[None]]:
-    async def note(event: LiveEvent, store: Store) -> None:
+    async def note(event: LiveEvent, store: Store, clock: Clock) -> None:
         reason = str(event.body.get("reason") or "")
-        await _set_connected(store, event.device, connected, reason)
+        await _set_connected(store, event.device, connected, reason, clock.now())
 
     return note
+
+
+async def do_what_is_due(shop: Shop, commands: Commands) -> None:
+    """Do what the time has come for."""
+    at = shop.clock.now()
+    for order_id in await shop.store.read(
+        lambda connection: orders.overdue(connection, at, PORTION)
+    ):
+        await shop.close(order_id, states.EXPIRED, "not paid in time")
+    await _trigger_due(shop, at)
+    for attempt in await shop.store.read(
+        lambda connection: dispensing.due(connection, at, PORTION)
+    ):
+        if attempt.command_sent_at is None:
+            await _look_up(shop.store, shop.devices, commands, shop.terms, attempt)
+        await _expire(shop, attempt)
+
+
+async def _trigger_due(shop: Shop, at: int) -> None:
+    for order_id, paid_at in await shop.store.read(
+        lambda connection: orders.undispensed(connection, at, PORTION)
+    ):
+        if paid_at + round(shop.terms.dispense_wait_s * 1e6) <= at:
+            await _give_up(shop, order_id)
+        else:
+            await shop.trigger_paid(order_id, "timer")
+
+
+async def _give_up(shop: Shop, order_id: str) -> None:
+    """A paid order whose command could not even be stored in time has failed."""
+
+    def work(tx: Transaction) -> list[Effect]:
+        order = orders.find(tx.connection, order_id)
+        device = shop.devices.find(APP, order.machine_id)
+        return dispensing.give_up(tx, device, order, shop.clock.now())
+
+    await shop.store.apply(work)
+
+
+async def _expire(shop: Shop, attempt: Row[Any]) -> None:
+    device = shop.devices.find(APP, attempt.machine_id)
+    await shop.store.apply(lambda tx: dispensing.expire(tx, device, attempt.id, shop.clock.now()))
+
+
+async def _look_up(
+    store: Store, devices: Devices, commands: Commands, terms: Terms, attempt: Row[Any]
+) -> None:
+    """Ask the ledger whether a command was sent that nobody told us of."""
+    device = devices.find(APP, attempt.machine_id)
+    if device is None:
+        return
+    try:
+        record = await commands.get(Caller.system(device.organization_id), attempt.command_id)
+    except NotFoundError:
+        return
+    if record.attempts:
+        sent_at = next(
+            (event.at for event in record.timeline if event.state == "sent"), record.created_at
+        )
+        await _note_sent(store, device, attempt.command_id, sent_at, terms)
+
+
+async def _note_sent(store: Store, device: Device, command_id: str, at: int, terms: Terms) -> None:
+    await store.apply(lambda tx: dispensing.sent(tx, device, command_id, at, terms))

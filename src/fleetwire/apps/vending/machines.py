@@ -3,9 +3,10 @@
 import json
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, and_, case, func, insert, select, update
 
-from fleetwire.apps.vending.tables import machines
+from fleetwire.apps.vending.payments import IS_SALE, KEPT
+from fleetwire.apps.vending.tables import dispense_logs, machines, orders
 from fleetwire.kit import Device, Event, NotFoundError
 from fleetwire.kit.instants import iso
 from fleetwire.kit.transaction import Transaction
@@ -153,3 +154,38 @@ def connections(connection: Connection) -> list[tuple[str, int, bool]]:
         select(machines.c.id, machines.c.organization_id, machines.c.connected)
     )
     return [(row.id, row.organization_id, row.connected) for row in rows]
+
+
+def figures(connection: Connection, machine_id: str, since_at: int) -> dict[str, Any]:
+    """Return a machine's orders by state, its revenue and how its attempts went."""
+    own = and_(orders.c.machine_id == machine_id, orders.c.created_at >= since_at)
+    rows = connection.execute(
+        select(orders.c.status, func.count()).where(own).group_by(orders.c.status)
+    )
+    by_status = {str(status): int(count) for status, count in rows}
+    revenue = connection.execute(
+        select(func.coalesce(func.sum(KEPT), 0)).where(
+            orders.c.machine_id == machine_id, orders.c.paid_at >= since_at, IS_SALE
+        )
+    ).scalar_one()
+    attempts = connection.execute(
+        select(
+            func.count(),
+            func.count(case((dispense_logs.c.success.is_(True), 1))),
+            func.count(case((dispense_logs.c.success.is_(False), 1))),
+            func.avg(dispense_logs.c.duration_ms),
+        ).where(dispense_logs.c.machine_id == machine_id, dispense_logs.c.created_at >= since_at)
+    ).one()
+    total, succeeded, failed, average = attempts
+    closed = succeeded + failed
+    return {
+        "orders": {"total": sum(by_status.values()), "by_status": by_status},
+        "revenue": int(revenue),
+        "dispenses": {
+            "total": total,
+            "succeeded": succeeded,
+            "failed": failed,
+            "success_rate": round(100 * succeeded / closed, 1) if closed else None,
+            "average_duration_ms": None if average is None else round(float(average)),
+        },
+    }

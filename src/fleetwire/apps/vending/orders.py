@@ -107,7 +107,8 @@ def create(
                 unit_price=price,
                 total_price=price * quantity,
                 dispense_status=states.PENDING,
-                is_reserved=True,
+                dispensed_quantity=0,
+                reserved_quantity=quantity,
             )
         )
     return order_id
@@ -133,12 +134,17 @@ def move(
 
 def told(connection: Connection, device: Device, order_id: str, before: str) -> Event:
     """Return the event that says what an order is now."""
+    return Event(STATUS_EVENT, device, status_of(connection, order_id, before))
+
+
+def status_of(connection: Connection, order_id: str, before: str | None = None) -> dict[str, Any]:
+    """Return how an order stands, as kiosks are told it. Raises NotFoundError."""
     order = find(connection, order_id)
-    body = {
+    return {
         "order_id": order.id,
         "machine_id": order.machine_id,
         "status": order.status,
-        "previous_status": before,
+        "previous_status": before or order.status,
         "total_amount": order.total_amount,
         "failure_reason": order.failure_reason,
         "refund_required": order.refund_required,
@@ -148,13 +154,13 @@ def told(connection: Connection, device: Device, order_id: str, before: str) -> 
                 "item_index": item.item_index,
                 "slot_number": item.slot_number,
                 "quantity": item.quantity,
+                "dispensed_quantity": item.dispensed_quantity,
                 "dispense_status": item.dispense_status,
             }
             for item in items_of(connection, order_id)
         ],
         "at": iso(order.updated_at),
     }
-    return Event(STATUS_EVENT, device, body)
 
 
 def close_unpaid(
@@ -171,22 +177,28 @@ def close_unpaid(
 def release_items(tx: Transaction, order_id: str, now: int) -> None:
     """Give back what an order still has set aside."""
     for item in items_of(tx.connection, order_id):
-        if item.is_reserved:
-            stock.release(tx, item.slot_id, item.quantity, now)
-            tx.execute(
-                update(order_items).where(order_items.c.id == item.id).values(is_reserved=False)
-            )
+        stock.release_item(tx, item, now)
 
 
-def overdue(connection: Connection, now: int, limit: int) -> list[tuple[str, str]]:
-    """Return (order id, machine) of unpaid orders whose time is over."""
-    rows = connection.execute(
-        select(orders.c.id, orders.c.machine_id)
+def overdue(connection: Connection, now: int, limit: int) -> Sequence[str]:
+    """Return the ids of unpaid orders whose time is over."""
+    return connection.scalars(
+        select(orders.c.id)
         .where(orders.c.status == states.PENDING, orders.c.expires_at <= now)
         .order_by(orders.c.expires_at)
         .limit(limit)
+    ).all()
+
+
+def undispensed(connection: Connection, now: int, limit: int) -> list[tuple[str, int]]:
+    """Return (order id, when it was paid) of paid orders that the house has to dispense."""
+    rows = connection.execute(
+        select(orders.c.id, orders.c.paid_at)
+        .where(orders.c.status == states.PAID, orders.c.dispense_due_at <= now)
+        .order_by(orders.c.dispense_due_at)
+        .limit(limit)
     )
-    return [(row.id, row.machine_id) for row in rows]
+    return [(row.id, row.paid_at) for row in rows]
 
 
 def of_machine(
@@ -248,6 +260,7 @@ def shown(order: Row[Any], items: Sequence[Row[Any]]) -> dict[str, Any]:
                 "quantity": item.quantity,
                 "unit_price": item.unit_price,
                 "total_price": item.total_price,
+                "dispensed_quantity": item.dispensed_quantity,
                 "dispense_status": item.dispense_status,
             }
             for item in items

@@ -1,10 +1,11 @@
 """Payments: what gateways say, and what follows for the order. Each saying counts once."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, and_, func, insert, select, update
 
 from fleetwire.apps.vending import orders, states
 from fleetwire.apps.vending.errors import RefusedError
@@ -27,6 +28,16 @@ MEANINGS: Final = {
     "refund": states.REFUNDED,
     "partial_refund": states.REFUNDED,
 }
+
+
+# What stays of an order's money: what did not come out is paid back, or will be.
+KEPT = orders_table.c.total_amount - orders_table.c.refund_amount
+IS_SALE = and_(
+    orders_table.c.paid_at.is_not(None), orders_table.c.total_amount > orders_table.c.refund_amount
+)
+DAY_US: Final = 86_400_000_000
+MONTHS: Final = 12
+RECENT: Final = 10
 
 
 @dataclass(frozen=True)
@@ -203,3 +214,68 @@ def _paid(
         detail = {"order_id": order.id, "transaction_id": notification.transaction_id}
         effects = [Alarm(device, name, f"Order {order.id} {what}", "critical", detail)]
     return Settled("Payment recorded; the order is closed", states.PAID), effects
+
+
+def finance(connection: Connection, organization_id: int, now: int) -> dict[str, Any]:
+    """Return what an organisation has sold: in all, by month, today against yesterday."""
+    own = and_(orders_table.c.organization_id == organization_id, IS_SALE)
+    revenue, count = connection.execute(
+        select(func.coalesce(func.sum(KEPT), 0), func.count()).where(own)
+    ).one()
+    today_at = now // DAY_US * DAY_US
+    today = _between(connection, own, today_at, now + 1)
+    yesterday = _between(connection, own, today_at - DAY_US, today_at)
+    recent = connection.execute(
+        select(orders_table).where(own).order_by(orders_table.c.paid_at.desc()).limit(RECENT)
+    )
+    return {
+        "totalRevenue": int(revenue),
+        "totalTransactions": count,
+        "averageOrderValue": round(int(revenue) / count) if count else 0,
+        "recentTransactions": [
+            {
+                "order_id": row.id,
+                "machine_id": row.machine_id,
+                "amount": row.total_amount,
+                "status": row.status,
+                "payment_method": row.payment_method,
+                "paid_at": iso(row.paid_at),
+            }
+            for row in recent
+        ],
+        "monthlyData": [
+            {"month": name, "revenue": money, "transactions": sales}
+            for name, money, sales in _months(connection, own, now)
+        ],
+        "salesToday": today,
+        "percentageChange": round(100 * (today - yesterday) / yesterday, 1) if yesterday else None,
+    }
+
+
+def _between(connection: Connection, own: Any, from_at: int, to_at: int) -> int:
+    return int(
+        connection.execute(
+            select(func.coalesce(func.sum(KEPT), 0)).where(
+                own, orders_table.c.paid_at >= from_at, orders_table.c.paid_at < to_at
+            )
+        ).scalar_one()
+    )
+
+
+def _months(connection: Connection, own: Any, now: int) -> list[tuple[str, int, int]]:
+    """Return (YYYY-MM, revenue, sales) of the last twelve months in UTC, the oldest first."""
+    moment = datetime.fromtimestamp(now / 1e6, UTC)
+    year, month = moment.year, moment.month
+    found = []
+    to_at = now + 1
+    for _ in range(MONTHS):
+        from_at = round(datetime(year, month, 1, tzinfo=UTC).timestamp()) * 1_000_000
+        money, sales = connection.execute(
+            select(func.coalesce(func.sum(KEPT), 0), func.count()).where(
+                own, orders_table.c.paid_at >= from_at, orders_table.c.paid_at < to_at
+            )
+        ).one()
+        found.append((f"{year:04}-{month:02}", int(money), sales))
+        to_at = from_at
+        year, month = (year, month - 1) if month > 1 else (year - 1, 12)
+    return found[::-1]

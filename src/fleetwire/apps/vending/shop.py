@@ -13,7 +13,7 @@ import structlog
 from msgspec import structs
 from sqlalchemy import Connection, Row, select, update
 
-from fleetwire.apps.vending import dispensing, orders, payments, results, states
+from fleetwire.apps.vending import attempts, dispensing, orders, payments, states
 from fleetwire.apps.vending.errors import GatewayError, RefusedError, UnavailableError
 from fleetwire.apps.vending.gateways import Charge, Gateway, Notification
 from fleetwire.apps.vending.machines import APP
@@ -22,13 +22,12 @@ from fleetwire.apps.vending.terms import SANDBOX, Terms
 from fleetwire.kit import (
     Audit,
     Caller,
-    Commands,
+    Clock,
     Device,
     Devices,
     DomainError,
     Effect,
     ForbiddenError,
-    Health,
     Mode,
     NotFoundError,
     Result,
@@ -51,10 +50,9 @@ class Shop:
     gateway: Gateway
     store: Store
     devices: Devices
-    commands: Commands
     audit: Audit
-    health: Health
     mode: Mode
+    clock: Clock
 
     def device(self, machine_id: str) -> Device:
         """Return the device that a machine is. Raises NotFoundError."""
@@ -90,7 +88,7 @@ class Shop:
                 payment_method=payment_method,
                 customer_phone=customer_phone,
                 open_s=self.terms.order_open_s,
-                now=self.terms.now(),
+                now=self.clock.now(),
             )
         )
         order, items = await self.store.read(
@@ -164,7 +162,7 @@ class Shop:
 
         def work(tx: Transaction) -> list[Effect]:
             device = self.devices.find(APP, order.machine_id)
-            return payments.mark_refunded(tx, device, order, self.terms.now())
+            return payments.mark_refunded(tx, device, order, self.clock.now())
 
         await self.store.apply(work)
         detail = {"amount": order.refund_amount}
@@ -176,7 +174,7 @@ class Shop:
         def work(tx: Transaction) -> Result[bool]:
             order = orders.find(tx.connection, order_id)
             device = self.devices.find(APP, order.machine_id)
-            moved = orders.close_unpaid(tx, device, order_id, to, reason, self.terms.now())
+            moved = orders.close_unpaid(tx, device, order_id, to, reason, self.clock.now())
             return Result(moved is not None, moved or [])
 
         return await self.store.apply(work)
@@ -194,7 +192,7 @@ class Shop:
             order = orders.find(tx.connection, notification.order_id)
             device = self.devices.find(APP, order.machine_id)
             settled, effects = payments.settle(
-                tx, device, self.gateway.name, notification, self.terms.now()
+                tx, device, self.gateway.name, notification, self.clock.now()
             )
             return Result(settled, effects)
 
@@ -219,7 +217,7 @@ class Shop:
                 lambda tx: tx.execute(
                     update(orders_table)
                     .where(orders_table.c.id == order_id, orders_table.c.status == states.PAID)
-                    .values(dispense_due_at=self.terms.now() + TRY_AGAIN_US)
+                    .values(dispense_due_at=self.clock.now() + TRY_AGAIN_US)
                 )
             )
 
@@ -268,26 +266,22 @@ class Shop:
                 by=by,
                 connected=record.connected,
                 terms=self.terms,
-                now=self.terms.now(),
+                now=self.clock.now(),
             )
             return Result(commands, effects)
 
         return await self.store.apply(work)
 
-    async def take_result(self, outcome: results.Outcome, by: str, organization_id: int) -> None:
+    async def take_result(self, outcome: attempts.Outcome, by: str, organization_id: int) -> None:
         """Take what a person says of an attempt. Raises NotFoundError."""
 
         def work(tx: Transaction) -> list[Effect]:
             order = orders.find(tx.connection, outcome.order_id, organization_id)
-            return results.take(
-                tx, self.device(order.machine_id), outcome, by=by, now=self.terms.now()
+            return attempts.take(
+                tx, self.device(order.machine_id), outcome, by=by, now=self.clock.now()
             )
 
         await self.store.apply(work)
-
-    async def note_sent(self, device: Device, command_id: str, at: int) -> None:
-        """Note that a command has gone out."""
-        await self.store.apply(lambda tx: dispensing.sent(tx, device, command_id, at, self.terms))
 
     async def once_sent(self, order_id: str) -> dict[str, Any]:
         """Return the order once its command is on its way, or after a moment as it is.

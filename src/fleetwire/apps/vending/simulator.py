@@ -2,7 +2,8 @@
 
 What really came out each machine remembers itself, so that a test can compare the server's tables
 with the truth. Like the machines in the field they publish with QoS 0, hear each command on two
-topics, and act once on those that say the same order, item and attempt.
+topics, and act once on those that say the same order, item and attempt. They count what drops:
+one that jams over several units says how many came out before.
 
 Does not: buy anything. Orders come from whoever uses the shop meanwhile.
 """
@@ -42,7 +43,8 @@ class VirtualMachine(simulation.VirtualDevice):
         self.client_id = self.device_id
         self.topic_filters = [self._topic("command"), self._topic("dispend"), self._topic("config")]
         self.will = (self._topic("status"), msgspec.json.encode({"status": "OFFLINE"}))
-        self.jobs: dict[Job, bool] = {}  # whether it came out
+        self.jobs: dict[Job, int] = {}  # how many units came out
+        self.asked: dict[Job, int] = {}
         self.dropped: Counter[int] = Counter()
         self._random = Random(f"{settings.seed}:{number}")
         self._interval_s = settings.interval_s
@@ -85,11 +87,12 @@ class VirtualMachine(simulation.VirtualDevice):
         self._counts["commands"] += 1
         fate = self._fate()
         # Written down before the motor turns, as a machine does that may lose its power.
-        self.jobs[job] = fate != "jam"
+        asked = said.get("quantity", 1)
+        self.asked[job] = asked
+        self.jobs[job] = self._random.randrange(asked) if fate == "jam" else asked
         await link.pause(self._random.uniform(0.02, 0.1) * self._beat_s)
-        if self.jobs[job]:
-            self.dropped[said["slot"]] += said.get("quantity", 1)
-            self._counts["dropped"] += 1
+        self.dropped[said["slot"]] += self.jobs[job]
+        self._counts["dropped"] += self.jobs[job]
         await self._tell(link, said, job, fate)
         if self._random.random() < self._fault_rate * DEATHS:
             await self._die(link)
@@ -101,7 +104,7 @@ class VirtualMachine(simulation.VirtualDevice):
             return
         if fate == "late":
             await link.pause(self._random.uniform(1, 4) * self._beat_s)
-        came_out = self.jobs[job]
+        came_out = self.jobs[job] == self.asked[job]
         result = {
             "orderId": job.order_id,
             "slot": said["slot"],
@@ -110,6 +113,8 @@ class VirtualMachine(simulation.VirtualDevice):
             "durationMs": self._random.randrange(500, 2000),
             "error": "" if came_out else "JAM",
         }
+        if self.asked[job] > 1:
+            result["dropped"] = self.jobs[job]
         for name in ("itemIndex", "attempt"):
             if name in said:
                 result[name] = said[name]
@@ -163,16 +168,22 @@ class Simulator(simulation.Simulator):
         return {name: str(self.counts[name]) for name in names}
 
     def drops(self) -> Counter[tuple[str, int]]:
-        """Return how often the item of an order really came out, by (order id, item index)."""
+        """Return how many units really came out, by (order id, item index)."""
         found: Counter[tuple[str, int]] = Counter()
         for machine in self.machines:
-            for job, came_out in machine.jobs.items():
-                found[job.order_id, job.item_index] += came_out
+            for job, units in machine.jobs.items():
+                found[job.order_id, job.item_index] += units
         return found
 
     def faults(self) -> list[str]:
+        """Return what came out more often than it was ordered."""
+        ordered: Counter[tuple[str, int]] = Counter()
+        for machine in self.machines:
+            for job, units in machine.asked.items():
+                item = (job.order_id, job.item_index)
+                ordered[item] = max(ordered[item], units)  # a later attempt asks for the rest
         return [
-            f"Item {item_index} of order {order_id} came out {count} times"
-            for (order_id, item_index), count in self.drops().items()
-            if count > 1
+            f"Of item {item[1]} of order {item[0]} came out {units}, not {ordered[item]}"
+            for item, units in self.drops().items()
+            if units > ordered[item]
         ]

@@ -9,7 +9,15 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, case, insert, select, update
 
 from fleetwire.apps.vending.errors import RefusedError, StaleError
-from fleetwire.apps.vending.tables import machines, order_items, orders, products, slots, stock_logs
+from fleetwire.apps.vending.tables import (
+    dispense_logs,
+    machines,
+    order_items,
+    orders,
+    products,
+    slots,
+    stock_logs,
+)
 from fleetwire.kit import NotFoundError
 from fleetwire.kit.transaction import Transaction
 
@@ -51,18 +59,24 @@ def release(tx: Transaction, slot_id: int, quantity: int, now: int) -> None:
     )
 
 
-def take(
-    tx: Transaction, item: Row[Any], order: Row[Any], by: str, now: int, *, was_reserved: bool
-) -> None:
-    """Note that an item's units have come out of its slot."""
+def release_item(tx: Transaction, item: Row[Any], now: int) -> None:
+    """Give back what an item of an order still has set aside."""
+    if item.reserved_quantity:
+        release(tx, item.slot_id, item.reserved_quantity, now)
+        tx.execute(
+            update(order_items).where(order_items.c.id == item.id).values(reserved_quantity=0)
+        )
+
+
+def take(tx: Transaction, item: Row[Any], units: int, order: Row[Any], by: str, now: int) -> None:
+    """Note that so many units of an item have come out of its slot."""
     slot = tx.execute(select(slots).where(slots.c.id == item.slot_id)).one_or_none()
     if slot is None:
         return
-    after = max(0, slot.current_stock - item.quantity)
-    values: dict[str, Any] = {"current_stock": after, "updated_at": now}
-    if was_reserved:
-        values["reserved_stock"] = _less(slots.c.reserved_stock, item.quantity)
-    tx.execute(update(slots).where(slots.c.id == slot.id).values(values))
+    after = max(0, slot.current_stock - units)
+    tx.execute(
+        update(slots).where(slots.c.id == slot.id).values(current_stock=after, updated_at=now)
+    )
     _log(tx, slot, DISPENSE, after, f"order {order.id}", by, now, order_id=order.id)
 
 
@@ -119,7 +133,7 @@ def change(
             capacity=slot.capacity,
         )
     if change_type == "AUDIT":
-        _forget_unknown(tx, slot_id, now)
+        _settle_unknown(tx, slot, now)
     tx.execute(
         update(slots).where(slots.c.id == slot_id).values(current_stock=after, updated_at=now)
     )
@@ -129,6 +143,7 @@ def change(
 
 def set_by_level(tx: Transaction, slot: Row[Any], level: str, now: int) -> None:
     """Let the machine's word be the count, for machines of `stock_source` level."""
+    _settle_unknown(tx, slot, now)
     after = round(LEVELS[level] * slot.capacity / 10)
     if after == slot.current_stock:
         return
@@ -201,19 +216,28 @@ def of_machine(connection: Connection, machine_id: str) -> dict[str, Any]:
     }
 
 
-def _forget_unknown(tx: Transaction, slot_id: int, now: int) -> None:
-    """Somebody has counted: what nobody knew of ended orders is in that number."""
+def _settle_unknown(tx: Transaction, slot: Row[Any], now: int) -> None:
+    """Somebody has counted: what nobody knew of attempts that ended is in that number."""
     ended = select(orders.c.id).where(orders.c.status.in_(("FAILED", "PARTIAL", "REFUNDED")))
     unknown = tx.execute(
         select(order_items).where(
-            order_items.c.slot_id == slot_id,
-            order_items.c.is_reserved.is_(True),
+            order_items.c.slot_id == slot.id,
+            order_items.c.reserved_quantity > 0,
             order_items.c.order_id.in_(ended),
         )
     ).all()
     for item in unknown:
-        release(tx, slot_id, item.quantity, now)
-        tx.execute(update(order_items).where(order_items.c.id == item.id).values(is_reserved=False))
+        release_item(tx, item, now)
+    tx.execute(
+        update(dispense_logs)
+        .where(
+            dispense_logs.c.machine_id == slot.machine_id,
+            dispense_logs.c.slot_number == slot.slot_number,
+            dispense_logs.c.completed_at.is_not(None),
+            dispense_logs.c.result_at.is_(None),
+        )
+        .values(stock_taken=True)
+    )
 
 
 def _log(

@@ -126,10 +126,10 @@ order_items = Table(
     Column("quantity", Integer, nullable=False),
     Column("unit_price", BigKey, nullable=False),
     Column("total_price", BigKey, nullable=False),
-    # PENDING, PENDING_DISPENSE, DISPENSING, COMPLETED, FAILED
+    # PENDING, PENDING_DISPENSE, DISPENSING, COMPLETED, PARTIAL, FAILED
     Column("dispense_status", String(20), nullable=False),
-    # Whether the item's quantity is part of its slot's reserved_stock.
-    Column("is_reserved", Boolean, nullable=False),
+    Column("dispensed_quantity", Integer, nullable=False),  # units that came out
+    Column("reserved_quantity", Integer, nullable=False),  # its part of its slot's reserved_stock
     UniqueConstraint("order_id", "item_index"),
 )
 
@@ -157,6 +157,7 @@ dispense_logs = Table(
     Column("item_id", ForeignKey("order_items.id", ondelete="CASCADE"), nullable=False),
     Column("machine_id", String(128), nullable=False),
     Column("slot_number", Integer, nullable=False),
+    Column("quantity", Integer, nullable=False),  # units that the command asks for
     Column("command_id", String(32), nullable=False, unique=True),
     Column("triggered_by", String(128), nullable=False),
     Column("timeout_ms", Integer, nullable=False),
@@ -172,6 +173,8 @@ dispense_logs = Table(
     Column("retry_count", Integer, nullable=False),
     # When the machine's own word, or a person's, came; a timed-out attempt may get it later.
     Column("result_at", Instant),
+    Column("dispensed_quantity", Integer),  # units that came out, None = nobody has said it
+    # Whether the slot's count knows what came out: by the result, or since somebody has counted.
     Column("stock_taken", Boolean, nullable=False),
     Index("ix_dispense_logs_order_id", "order_id"),
     Index("ix_dispense_logs_machine_id_created_at", "machine_id", "created_at"),

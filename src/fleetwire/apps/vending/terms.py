@@ -1,10 +1,10 @@
 """Terms: what the app is told by settings."""
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from fleetwire.kit import SettingsError, instants
+from fleetwire.kit import SettingsError
 
 SANDBOX = "sandbox"
 MIDTRANS = "midtrans"
@@ -30,7 +30,6 @@ class Terms:
     midtrans_snap_url: str = MIDTRANS_TEST_SNAP_URL
     machine_id: str = ""
     broker_url: str = ""
-    now: Callable[[], int] = instants.now
 
     @classmethod
     def of(cls, settings: Mapping[str, str]) -> "Terms":

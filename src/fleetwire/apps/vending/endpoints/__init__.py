@@ -1,38 +1,37 @@
-"""The app's HTTP routes: a file for each noun."""
-
-from fastapi import APIRouter
+"""The app's HTTP routes and rooms: a file for each noun."""
 
 from fleetwire.apps.vending.endpoints import (
     debug,
     dispense,
+    goods,
     machines,
     orders,
     payments,
-    products,
     service,
-    stock,
     telemetry,
 )
-from fleetwire.apps.vending.endpoints.depends import shop_of
+from fleetwire.apps.vending.endpoints.common import shop_of
 from fleetwire.apps.vending.gateways import Gateway
+from fleetwire.apps.vending.orders import STATUS_EVENT
 from fleetwire.apps.vending.terms import Terms
+from fleetwire.kit import App
 
 
-def routers_of(terms: Terms, gateway: Gateway) -> list[APIRouter]:
-    """Return all routes but those that exist in development only."""
+def add_to(app: App, terms: Terms, gateway: Gateway) -> None:
+    """Let the app answer."""
     the_shop = shop_of(terms, gateway)
-    return [
-        products.router,
+    for router in (
+        goods.products_router,
         orders.routes(the_shop),
+        orders.room,
         payments.routes(the_shop),
         dispense.routes(the_shop),
-        stock.router,
+        goods.stock_router,
         machines.router,
         telemetry.router,
         service.router,
-    ]
-
-
-def debug_router_of(terms: Terms, gateway: Gateway) -> APIRouter:
-    """Return the routes that exist in development only."""
-    return debug.routes(terms, shop_of(terms, gateway))
+    ):
+        app.include(router)
+    app.include_sockets(orders.kiosks)
+    app.on(STATUS_EVENT)(orders.push)
+    app.include(debug.routes(terms, the_shop), only_in_development=True)

@@ -4,11 +4,11 @@ import json
 from typing import Annotated, Any, Literal
 from uuid import uuid4
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from fleetwire.apps.vending import attempts, dispensing, machines, orders, payments
-from fleetwire.apps.vending.endpoints.lenient import LenientRoute
+from fleetwire.apps.vending.endpoints.common import LenientRoute, OrderId, TheIntake
 from fleetwire.apps.vending.errors import RefusedError
 from fleetwire.apps.vending.gateways import Notification, signature_of
 from fleetwire.apps.vending.shop import Shop
@@ -17,13 +17,10 @@ from fleetwire.kit import (
     AsksOrDevelops,
     Commands,
     Health,
-    Intake,
     remote_of,
     service,
 )
 
-OrderId = Annotated[str, Path(min_length=1, max_length=40)]
-TheIntake = Annotated[Intake, service(Intake)]
 DEFAULT_MACHINE = "VM01"
 
 SAYINGS = {
@@ -65,6 +62,7 @@ class TestResult(BaseModel):
     slot: int | None = Field(None, ge=0, le=10_000)
     success: bool = True
     dropDetected: bool | None = None  # noqa: N815
+    dropped: int | None = Field(None, ge=0, le=1000)
     durationMs: int | None = Field(None, ge=0, le=3_600_000)  # noqa: N815
     error: str | None = Field(None, max_length=200)
 

@@ -2,29 +2,29 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import func, select
 
 from fleetwire.apps.vending import attempts, dispensing, machines, orders
-from fleetwire.apps.vending.endpoints.depends import (
+from fleetwire.apps.vending.attempts import Outcome
+from fleetwire.apps.vending.endpoints.common import (
     OPERATE,
     READ,
+    LenientRoute,
     Limit,
+    MachineId,
     Offset,
+    OrderId,
+    TheHealth,
     TheStore,
     require_machine,
 )
-from fleetwire.apps.vending.endpoints.lenient import LenientRoute
 from fleetwire.apps.vending.errors import UnavailableError
-from fleetwire.apps.vending.results import Outcome
 from fleetwire.apps.vending.shop import Shop
 from fleetwire.apps.vending.states import PENDING_DISPENSE
 from fleetwire.apps.vending.tables import dispense_logs
-from fleetwire.kit import AsksOrDevelops, Caller, ForbiddenError
-
-OrderId = Annotated[str, Path(min_length=1, max_length=40)]
-MachineId = Annotated[str, Path(min_length=1, max_length=128)]
+from fleetwire.kit import AsksOrDevelops, Caller, ForbiddenError, Health
 
 
 class Trigger(BaseModel):
@@ -56,6 +56,7 @@ class Confirmation(BaseModel):
     slot_number: int | None = Field(None, ge=0, le=10_000)
     success: bool
     drop_detected: bool | None = None
+    dropped: int | None = Field(None, ge=0, le=1000, description="Units, of an item of several")
     duration_ms: int | None = Field(None, ge=0, le=3_600_000)
     error_message: str | None = Field(None, max_length=200)
 
@@ -74,26 +75,26 @@ def routes(the_shop: Any) -> APIRouter:
 
     @router.post("/trigger", responses=_REFUSALS)
     async def trigger(
-        caller: AsksOrDevelops, body: Trigger, shop: Annotated[Shop, the_shop]
+        caller: AsksOrDevelops, body: Trigger, shop: Annotated[Shop, the_shop], health: TheHealth
     ) -> dict[str, Any]:
         """Dispense a paid order, once, however often this is called."""
-        answer = await _trigger(shop, caller, body.order_id)
+        answer = await _trigger(shop, health, caller, body.order_id)
         return {**answer, "command": answer["commands"][0]}
 
     @router.post("/multi", responses=_REFUSALS)
     async def trigger_many(
-        caller: AsksOrDevelops, body: Trigger, shop: Annotated[Shop, the_shop]
+        caller: AsksOrDevelops, body: Trigger, shop: Annotated[Shop, the_shop], health: TheHealth
     ) -> dict[str, Any]:
         """Dispense all items of a paid order."""
-        answer = await _trigger(shop, caller, body.order_id)
+        answer = await _trigger(shop, health, caller, body.order_id)
         return {**answer, "total_items": len(answer["commands"])}
 
     @router.post("/retry", responses=_REFUSALS)
     async def retry(
-        caller: AsksOrDevelops, body: Trigger, shop: Annotated[Shop, the_shop]
+        caller: AsksOrDevelops, body: Trigger, shop: Annotated[Shop, the_shop], health: TheHealth
     ) -> dict[str, Any]:
         """Try what has failed of an order once more, as a new attempt."""
-        return await _trigger(shop, caller, body.order_id, again=True)
+        return await _trigger(shop, health, caller, body.order_id, again=True)
 
     @router.post("/confirm", responses={404: {"description": "Nothing of it was dispensed"}})
     async def confirm(
@@ -101,11 +102,12 @@ def routes(the_shop: Any) -> APIRouter:
     ) -> dict[str, Any]:
         """Say what came of an attempt, where the machine did not."""
         order = await shop.order(body.order_id, caller.organization_id)
-        require_machine(caller, order["machine_id"], OPERATE)
+        await _require(shop, caller, order, "dispense.confirm")
         outcome = Outcome(
             body.order_id,
             body.success,
             drop_detected=body.drop_detected,
+            dropped=body.dropped,
             slot_number=body.slot_number,
             duration_ms=body.duration_ms,
             error=body.error_message,
@@ -136,13 +138,20 @@ def routes(the_shop: Any) -> APIRouter:
         store: TheStore,
         limit: Limit = 50,
         offset: Offset = 0,
+        unconfirmed: bool = False,
     ) -> dict[str, Any]:
-        """List a machine's attempts, newest first."""
+        """List a machine's attempts, newest first.
+
+        `unconfirmed=true`: those of which nobody has said what came of them. Somebody looks, and
+        says it to `/api/dispense/confirm`.
+        """
         require_machine(caller, machine_id, READ)
 
         def work(connection: Any) -> dict[str, Any]:
             machines.find(connection, caller.organization_id, machine_id)
             own = dispense_logs.c.machine_id == machine_id
+            if unconfirmed:
+                own &= dispensing.UNCONFIRMED
             total = connection.execute(
                 select(func.count()).select_from(dispense_logs).where(own)
             ).scalar_one()
@@ -161,24 +170,29 @@ def routes(the_shop: Any) -> APIRouter:
     return router
 
 
-async def _trigger(
-    shop: Shop, caller: Caller, order_id: str, *, again: bool = False
-) -> dict[str, Any]:
-    order = await shop.order(order_id, caller.organization_id)
+async def _require(shop: Shop, caller: Caller, order: dict[str, Any], action: str) -> None:
+    """Who may not is refused, and that is put on record. A retry is a person's decision."""
     try:
-        if again:
+        if action == "dispense.retry":
             caller.require(OPERATE)
         else:
             require_machine(caller, order["machine_id"], OPERATE)
     except ForbiddenError:
-        await shop.audit.record(caller, "dispense.trigger", f"order:{order_id}", outcome="refused")
+        await shop.audit.record(caller, action, f"order:{order['order_id']}", outcome="refused")
         raise
+
+
+async def _trigger(
+    shop: Shop, health: Health, caller: Caller, order_id: str, *, again: bool = False
+) -> dict[str, Any]:
+    order = await shop.order(order_id, caller.organization_id)
+    await _require(shop, caller, order, "dispense.retry" if again else "dispense.trigger")
     commands = await shop.trigger(
         order_id, caller.actor, organization_id=caller.organization_id, again=again
     )
     order = await shop.once_sent(order_id)
     waits = order["status"] == PENDING_DISPENSE
-    if waits and not shop.health.is_connected():
+    if waits and not health.is_connected():
         raise UnavailableError(
             "The broker is away; it is dispensed when it returns",
             order_id=order_id,

@@ -3,28 +3,27 @@
 import json
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Body, Path, Query
+from fastapi import APIRouter, Body, Query
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import insert, select, update
 
-from fleetwire.apps.vending import figures, machines, stock
-from fleetwire.apps.vending.endpoints.depends import (
+from fleetwire.apps.vending import machines, stock
+from fleetwire.apps.vending.endpoints.common import (
     MANAGE,
     OPERATE,
     READ,
+    LenientRoute,
+    MachineId,
     TheAudit,
+    TheClock,
     TheDevices,
     TheStore,
     require_machine,
 )
-from fleetwire.apps.vending.endpoints.lenient import LenientRoute
 from fleetwire.apps.vending.endpoints.telemetry import PERIODS_S, Period
 from fleetwire.apps.vending.errors import RefusedError
 from fleetwire.apps.vending.tables import machines as machines_table, products, slots
 from fleetwire.kit import Asks, Device, Messages, NotFoundError, Result, Transaction, service
-from fleetwire.kit.instants import now
-
-MachineId = Annotated[str, Path(min_length=1, max_length=128)]
 
 CONFIG_EXAMPLE = {"motorTimeout": 3000, "dropSensorDelay": 50, "telemetryInterval": 60000}
 
@@ -92,7 +91,7 @@ async def list_machines(
 
 @router.post("", status_code=201, responses={409: {"description": "It is known already"}})
 async def register_machine(
-    caller: Asks, body: NewMachine, store: TheStore, devices: TheDevices
+    caller: Asks, body: NewMachine, store: TheStore, devices: TheDevices, clock: TheClock
 ) -> dict[str, Any]:
     """Register a machine. Its MQTT password is shown this once."""
     caller.require(MANAGE)
@@ -103,8 +102,8 @@ async def register_machine(
     assert device is not None, "it was registered just now"
 
     def work(tx: Transaction) -> dict[str, Any]:
-        machine = machines.ensure(tx, device, now(), name=body.name, location=body.location)
-        machines.note(tx, machine, now(), stock_source=body.stock_source)
+        machine = machines.ensure(tx, device, clock.now(), name=body.name, location=body.location)
+        machines.note(tx, machine, clock.now(), stock_source=body.stock_source)
         return machines.shown(machines.find(tx.connection, caller.organization_id, machine.id))
 
     shown = await store.write(work)
@@ -129,7 +128,12 @@ async def read_machine(caller: Asks, machine_id: MachineId, store: TheStore) -> 
 
 @router.post("/{machine_id}/status", responses={400: {"description": "No such status"}})
 async def set_status(
-    caller: Asks, machine_id: MachineId, body: Status, store: TheStore, devices: TheDevices
+    caller: Asks,
+    machine_id: MachineId,
+    body: Status,
+    store: TheStore,
+    devices: TheDevices,
+    clock: TheClock,
 ) -> dict[str, Any]:
     """Say how a machine is, such as MAINTENANCE."""
     require_machine(caller, machine_id, OPERATE)
@@ -139,9 +143,9 @@ async def set_status(
     device = _device(devices, machine_id, caller.organization_id)
 
     def work(tx: Transaction) -> Result[dict[str, Any]]:
-        machine = machines.ensure(tx, device, now())
-        machines.note(tx, machine, now(), door=body.door)
-        events = machines.set_status(tx, machine, device, status, caller.actor, now())
+        machine = machines.ensure(tx, device, clock.now())
+        machines.note(tx, machine, clock.now(), door=body.door)
+        events = machines.set_status(tx, machine, device, status, caller.actor, clock.now())
         machine = machines.find(tx.connection, caller.organization_id, machine_id)
         return Result(machines.shown(machine), events)
 
@@ -157,6 +161,7 @@ async def set_config(
     devices: TheDevices,
     messages: Annotated[Messages, service(Messages)],
     audit: TheAudit,
+    clock: TheClock,
 ) -> dict[str, Any]:
     """Say how the machine shall be set up; it is told now, or when it comes back.
 
@@ -176,7 +181,7 @@ async def set_config(
         }
         if len(json.dumps(desired)) > 200:
             raise RefusedError("The whole configuration must fit a packet of 256 bytes")
-        machines.note(tx, machine, now(), desired_config=desired)
+        machines.note(tx, machine, clock.now(), desired_config=desired)
         return desired
 
     desired = await store.write(work)
@@ -187,22 +192,27 @@ async def set_config(
 
 @router.get("/{machine_id}/stats")
 async def read_stats(
-    caller: Asks, machine_id: MachineId, store: TheStore, period: Period = "24h"
+    caller: Asks, machine_id: MachineId, store: TheStore, clock: TheClock, period: Period = "24h"
 ) -> dict[str, Any]:
     """Return a machine's sales and how its dispensing went in a period."""
     require_machine(caller, machine_id, READ)
-    since_at = now() - PERIODS_S[period] * 1_000_000
+    since_at = clock.now() - PERIODS_S[period] * 1_000_000
 
     def work(connection: Any) -> dict[str, Any]:
         machines.find(connection, caller.organization_id, machine_id)
-        return figures.of_machine(connection, machine_id, since_at)
+        return machines.figures(connection, machine_id, since_at)
 
     return {"machine_id": machine_id, "period": period, **await store.read(work)}
 
 
 @router.post("/{machine_id}/slots/assign", responses={400: {"description": "It does not fit"}})
 async def assign_slot(
-    caller: Asks, machine_id: MachineId, body: Assignment, store: TheStore, devices: TheDevices
+    caller: Asks,
+    machine_id: MachineId,
+    body: Assignment,
+    store: TheStore,
+    devices: TheDevices,
+    clock: TheClock,
 ) -> dict[str, Any]:
     """Say which product a slot sells."""
     caller.require(MANAGE)
@@ -211,7 +221,7 @@ async def assign_slot(
         raise RefusedError("Say slot_id or slot_number", field="slot_id")
 
     def work(tx: Transaction) -> dict[str, Any]:
-        machines.ensure(tx, device, now())
+        machines.ensure(tx, device, clock.now())
         if body.product_id is not None:
             product = tx.execute(
                 select(products.c.id).where(
@@ -232,7 +242,7 @@ async def assign_slot(
             for name, value in body.model_dump(exclude={"slot_id", "slot_number"}).items()
             if value is not None or name == "product_id"
         }
-        done = tx.execute(update(slots).where(own).values(updated_at=now(), **values))
+        done = tx.execute(update(slots).where(own).values(updated_at=clock.now(), **values))
         if not done.rowcount:
             if body.slot_number is None:
                 raise NotFoundError("Slot not found", field="slot_id")
@@ -243,7 +253,7 @@ async def assign_slot(
                     slot_number=body.slot_number,
                     current_stock=0,
                     reserved_stock=0,
-                    updated_at=now(),
+                    updated_at=clock.now(),
                     **new,
                 )
             )

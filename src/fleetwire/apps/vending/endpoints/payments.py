@@ -3,25 +3,24 @@
 import json
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ConfigDict
 
-from fleetwire.apps.vending import orders, payments, sandbox, states
-from fleetwire.apps.vending.endpoints.depends import (
+from fleetwire.apps.vending import orders, payments, states
+from fleetwire.apps.vending.endpoints.common import (
     OPERATE,
     PER_MINUTE,
     WEBHOOKS_PER_MINUTE,
+    LenientRoute,
+    OrderId,
     scope_of,
 )
-from fleetwire.apps.vending.endpoints.lenient import LenientRoute
 from fleetwire.apps.vending.endpoints.orders import Method
 from fleetwire.apps.vending.errors import RefusedError
-from fleetwire.apps.vending.gateways import Notification
+from fleetwire.apps.vending.gateways import Notification, Sandbox, sandbox_page
 from fleetwire.apps.vending.shop import Shop
 from fleetwire.kit import Asks, Caller, NotFoundError, Visitor, open_to_all, remote_of
-
-OrderId = Annotated[str, Path(min_length=1, max_length=40)]
 
 REQUIRED = (
     "order_id",
@@ -154,7 +153,7 @@ def routes(the_shop: Any) -> APIRouter:
                 orders.items_of(connection, order_id),
             )
         )
-        return HTMLResponse(sandbox.page(order, items))
+        return HTMLResponse(sandbox_page(order, items))
 
     @router.post("/sandbox/{order_id}", response_class=HTMLResponse, dependencies=is_open)
     async def press_sandbox(
@@ -205,7 +204,7 @@ async def _shown(shop: Shop, order_id: str, visitor: Caller) -> dict[str, Any]:
     return await shop.store.read(work)
 
 
-def _sandbox_of(shop: Shop) -> sandbox.Sandbox:
-    if not isinstance(shop.gateway, sandbox.Sandbox) or not shop.mode.is_development:
+def _sandbox_of(shop: Shop) -> Sandbox:
+    if not isinstance(shop.gateway, Sandbox) or not shop.mode.is_development:
         raise NotFoundError("There is no sandbox here")
     return shop.gateway

@@ -5,9 +5,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from fleetwire.apps.vending import figures
-from fleetwire.apps.vending.endpoints.depends import READ, TheStore
-from fleetwire.apps.vending.endpoints.lenient import LenientRoute
+from fleetwire.apps.vending import payments
+from fleetwire.apps.vending.endpoints.common import READ, LenientRoute, TheClock, TheStore
 from fleetwire.apps.vending.errors import RefusedError
 from fleetwire.apps.vending.machines import APP
 from fleetwire.kit import (
@@ -19,7 +18,7 @@ from fleetwire.kit import (
     remote_of,
     service,
 )
-from fleetwire.kit.instants import iso, now
+from fleetwire.kit.instants import iso
 
 VERSION = "1.0.0"
 LOGINS_PER_MINUTE = 60
@@ -55,9 +54,9 @@ _REFUSED: dict[int | str, dict[str, Any]] = {401: {"description": "Wrong, whatev
 
 
 @router.get("/health", dependencies=[open_to_all(per_minute=600)])
-async def read_health() -> dict[str, Any]:
+async def read_health(clock: TheClock) -> dict[str, Any]:
     """Say that the service is there."""
-    return {"status": "OK", "timestamp": iso(now()), "version": VERSION}
+    return {"status": "OK", "timestamp": iso(clock.now()), "version": VERSION}
 
 
 @router.post("/api/auth/login", dependencies=_LOGIN, responses=_REFUSED)
@@ -90,11 +89,11 @@ async def read_me(caller: Asks, people: ThePeople) -> dict[str, Any]:
 
 
 @router.get("/api/finance/summary")
-async def read_finance(caller: Asks, store: TheStore) -> dict[str, Any]:
+async def read_finance(caller: Asks, store: TheStore, clock: TheClock) -> dict[str, Any]:
     """Return what was sold, without what was or will be paid back. Days and months are UTC."""
     caller.require(READ)
     return await store.read(
-        lambda connection: figures.finance(connection, caller.organization_id, now())
+        lambda connection: payments.finance(connection, caller.organization_id, clock.now())
     )
 
 

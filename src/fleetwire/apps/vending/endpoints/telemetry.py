@@ -3,20 +3,28 @@
 import json
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
 
 from fleetwire.apps.vending import machines, telemetry
-from fleetwire.apps.vending.endpoints.depends import READ, Limit, Offset, TheStore, require_machine
-from fleetwire.apps.vending.endpoints.lenient import LenientRoute
+from fleetwire.apps.vending.endpoints.common import (
+    READ,
+    LenientRoute,
+    Limit,
+    MachineId,
+    Offset,
+    TheAudit,
+    TheClock,
+    TheIntake,
+    TheStore,
+    require_machine,
+)
 from fleetwire.apps.vending.errors import RefusedError
 from fleetwire.apps.vending.tables import machine_telemetry, machines as machines_table
-from fleetwire.kit import Asks, Caller, Intake, Store, service
-from fleetwire.kit.instants import now, parse
+from fleetwire.kit import Asks, Audit, Caller, ForbiddenError, Intake, Store
+from fleetwire.kit.instants import parse
 
-TheIntake = Annotated[Intake, service(Intake)]
-MachineId = Annotated[str, Path(min_length=1, max_length=128)]
 Period = Annotated[str, Query(pattern="^(1h|24h|7d|30d)$")]
 
 PERIODS_S = {"1h": 3600, "24h": 86_400, "7d": 7 * 86_400, "30d": 30 * 86_400}
@@ -74,10 +82,10 @@ _TAKEN: dict[int | str, dict[str, Any]] = {
 
 @router.post("/api/telemetry", responses=_TAKEN)
 async def send_telemetry(
-    caller: Asks, body: Message, store: TheStore, intake: TheIntake
+    caller: Asks, body: Message, store: TheStore, intake: TheIntake, audit: TheAudit
 ) -> dict[str, Any]:
     """Send what a machine says; a machine for itself, or an operator."""
-    await send(store, intake, caller, body.machine_id, "telemetry", json.dumps(body.data))
+    await send(store, intake, audit, caller, body.machine_id, json.dumps(body.data))
     return {"success": True, "machine_id": body.machine_id}
 
 
@@ -116,11 +124,11 @@ async def read_latest(caller: Asks, machine_id: MachineId, store: TheStore) -> d
 
 @router.get("/api/telemetry/{machine_id}/summary")
 async def read_summary(
-    caller: Asks, machine_id: MachineId, store: TheStore, period: Period = "24h"
+    caller: Asks, machine_id: MachineId, store: TheStore, clock: TheClock, period: Period = "24h"
 ) -> dict[str, Any]:
     """Return how much a machine said in a period, and the range of its numbers."""
     require_machine(caller, machine_id, READ)
-    since_at = now() - PERIODS_S[period] * 1_000_000
+    since_at = clock.now() - PERIODS_S[period] * 1_000_000
 
     def work(connection: Any) -> dict[str, Any]:
         machines.find(connection, caller.organization_id, machine_id)
@@ -131,13 +139,13 @@ async def read_summary(
 
 @router.post("/api/temperature/log", responses=_TAKEN)
 async def log_temperature(
-    caller: Asks, body: Temperature, store: TheStore, intake: TheIntake
+    caller: Asks, body: Temperature, store: TheStore, intake: TheIntake, audit: TheAudit
 ) -> dict[str, Any]:
     """Send a temperature; 0 °C is one."""
     said = {"temperature": body.value}
     if body.humidity is not None:
         said["humidity"] = body.humidity
-    await send(store, intake, caller, body.machine_id, "telemetry", json.dumps(said))
+    await send(store, intake, audit, caller, body.machine_id, json.dumps(said))
     return {
         "success": True,
         "machine_id": body.machine_id,
@@ -163,11 +171,11 @@ async def list_temperatures(
 
 @router.post("/api/machine-data", responses=_TAKEN)
 async def send_machine_data(
-    caller: Asks, body: MachineData, store: TheStore, intake: TheIntake
+    caller: Asks, body: MachineData, store: TheStore, intake: TheIntake, audit: TheAudit
 ) -> dict[str, Any]:
     """Send what a machine says, its fields beside its id."""
     said = {**(body.model_extra or {}), **(body.data or {})}
-    await send(store, intake, caller, body.machine_id, "telemetry", json.dumps(said))
+    await send(store, intake, audit, caller, body.machine_id, json.dumps(said))
     return {"success": True, "machine_id": body.machine_id}
 
 
@@ -190,10 +198,12 @@ async def list_latest_data(caller: Asks, store: TheStore) -> dict[str, Any]:
 
 
 @router.get("/api/machine-data/today")
-async def list_data_of_today(caller: Asks, store: TheStore, limit: Limit = 100) -> dict[str, Any]:
+async def list_data_of_today(
+    caller: Asks, store: TheStore, clock: TheClock, limit: Limit = 100
+) -> dict[str, Any]:
     """Return what was said since midnight UTC, newest first."""
     caller.require(READ)
-    midnight_at = now() // DAY_US * DAY_US
+    midnight_at = clock.now() // DAY_US * DAY_US
 
     def work(connection: Any) -> list[dict[str, Any]]:
         rows = connection.execute(
@@ -223,21 +233,33 @@ async def list_machine_data(
 
 @router.get("/api/machine-data/stats/{machine_id}")
 async def read_machine_data_stats(
-    caller: Asks, machine_id: MachineId, store: TheStore, period: Period = "24h"
+    caller: Asks, machine_id: MachineId, store: TheStore, clock: TheClock, period: Period = "24h"
 ) -> dict[str, Any]:
     """Return how much a machine said in a period, and the range of its numbers."""
-    return {"success": True, "data": await read_summary(caller, machine_id, store, period)}
+    return {"success": True, "data": await read_summary(caller, machine_id, store, clock, period)}
 
 
 async def send(
-    store: Store, intake: Intake, caller: Caller, machine_id: str, leaf: str, payload: str
+    store: Store,
+    intake: Intake,
+    audit: Audit,
+    caller: Caller,
+    machine_id: str,
+    payload: str,
 ) -> None:
-    """Carry a message of a machine. Raises RefusedError with the reason, NotFoundError."""
-    require_machine(caller, machine_id, "message.publish")
+    """Carry a machine's telemetry. Raises RefusedError with the reason, NotFoundError.
+
+    Who speaks for a machine that he is not is refused, and that is put on record.
+    """
+    try:
+        require_machine(caller, machine_id, "message.publish")
+    except ForbiddenError:
+        await audit.record(caller, "message.publish", f"machine:{machine_id}", outcome="refused")
+        raise
     if not caller.device_id:
         await store.read(
             lambda connection: machines.find(connection, caller.organization_id, machine_id)
         )
-    outcome = await intake.receive(caller, f"vm/{machine_id}/{leaf}", payload.encode())
+    outcome = await intake.receive(caller, f"vm/{machine_id}/telemetry", payload.encode())
     if not outcome.is_stored:
         raise RefusedError(outcome.reason or "The message was refused", field=outcome.field)

@@ -1,8 +1,10 @@
-"""What the routes have in common: the shop, who may what, and parts of lists."""
+"""What the routes have in common: how bodies are read, the shop, who may what, parts of lists."""
 
+from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
-from fastapi import Depends, Query
+from fastapi import Depends, Path, Query, Request, Response
+from fastapi.routing import APIRoute
 
 from fleetwire.apps.vending.gateways import Gateway
 from fleetwire.apps.vending.shop import Shop
@@ -10,10 +12,11 @@ from fleetwire.apps.vending.terms import Terms
 from fleetwire.kit import (
     Audit,
     Caller,
-    Commands,
+    Clock,
     Devices,
     ForbiddenError,
     Health,
+    Intake,
     Mode,
     NotFoundError,
     Store,
@@ -23,8 +26,13 @@ from fleetwire.kit import (
 TheStore = Annotated[Store, service(Store)]
 TheAudit = Annotated[Audit, service(Audit)]
 TheDevices = Annotated[Devices, service(Devices)]
+TheClock = Annotated[Clock, service(Clock)]
+TheHealth = Annotated[Health, service(Health)]
 TheMode = Annotated[Mode, service(Mode)]
+TheIntake = Annotated[Intake, service(Intake)]
 
+OrderId = Annotated[str, Path(min_length=1, max_length=40)]
+MachineId = Annotated[str, Path(min_length=1, max_length=128)]
 Limit = Annotated[int, Query(ge=1, le=500)]
 Offset = Annotated[int, Query(ge=0, le=1_000_000)]
 
@@ -43,12 +51,11 @@ def shop_of(terms: Terms, gateway: Gateway) -> Any:
     async def make(
         store: TheStore,
         devices: TheDevices,
-        commands: Annotated[Commands, service(Commands)],
         audit: TheAudit,
-        health: Annotated[Health, service(Health)],
         mode: TheMode,
+        clock: TheClock,
     ) -> Shop:
-        return Shop(terms, gateway, store, devices, commands, audit, health, mode)
+        return Shop(terms, gateway, store, devices, audit, mode, clock)
 
     return Depends(make)
 
@@ -70,3 +77,26 @@ def require_known(found: object, what: str) -> None:
     """Raise NotFoundError unless something was changed or found."""
     if not found:
         raise NotFoundError(f"{what} not found")
+
+
+_FORM = (b"content-type", b"application/x-www-form-urlencoded")
+_JSON = (b"content-type", b"application/json")
+
+
+class LenientRoute(APIRoute):
+    """A route of this app."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def take(request: Request) -> Response:
+            headers: list[tuple[bytes, bytes]] = request.scope["headers"]
+            if not any(name == b"origin" for name, _ in headers):
+                scope = dict(request.scope)
+                scope["headers"] = [
+                    _JSON if (name, value) == _FORM else (name, value) for name, value in headers
+                ]
+                request = Request(scope, request.receive)
+            return await handle(request)
+
+        return take
