@@ -1,15 +1,44 @@
-"""Tablets over a real database that the app's own migrations have made."""
+"""Tablets over a real database made by the app's own migrations, and a house without sockets."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from shutil import copyfile
 
+import httpx
 import pytest
+import pytest_asyncio
 
-from fleetwire.apps.tablets import app
+from fleetwire.apps.tablets import app, configure
+from fleetwire.kit import Health
 from fleetwire.runtime.loader import migrations_of
 from fleetwire.store.migrate import migrate
+from fleetwire.testing import TestHub
+from tests.apps.tablets.field import Field, Reachable
+from tests.apps.tablets.house import tablets_house, url_of
 from tests.apps.tablets.workshop import Workshop
+from tests.house import House
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A real server with the app."""
+    with tablets_house(tmp_path_factory.mktemp("tablets")) as house:
+        yield house
+
+
+@pytest.fixture
+def api(house: House) -> httpx.Client:
+    """A client of the app's listener, signed in as the owner."""
+    return house.http(url_of(house))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def field() -> AsyncIterator[Field]:
+    """A hub with the demonstration's people; a command waits for a minute."""
+    async with TestHub(configure({"TABLETS_COMMAND_EXPIRES_IN": "60s"}), demo=True) as hub:
+        health = Reachable()
+        hub.house.services[Health] = health
+        yield Field(hub, health)
 
 
 @pytest.fixture(scope="session")

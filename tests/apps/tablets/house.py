@@ -6,6 +6,7 @@ import shlex
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any
 
 from websockets.asyncio.client import connect
@@ -24,6 +25,17 @@ def at_port(house: House, line: str) -> list[str]:
     """Return the words of a line of the contract, sent to the port of this house."""
     words = shlex.split(line)
     return [words[0], "-p", str(house.mqtt_port), *words[1:]]
+
+
+@contextmanager
+def tablets_house(folder: Path, **options: Any) -> Iterator[House]:
+    """Start a server with the app alone, and end it."""
+    house = House(folder, apps=("tablets",), **options)
+    try:
+        house.start()
+        yield house
+    finally:
+        house.close()
 
 
 @contextmanager
@@ -49,18 +61,19 @@ async def until_subscribed(house: House, topic_filter: str) -> None:
 
 
 @asynccontextmanager
-async def watching(house: House, token: str = "") -> AsyncIterator[Any]:
-    """Follow `/ws` as a dashboard; gives a function that returns the next frame of a type."""
+async def watching(house: House, token: str = "", *, header: str = "") -> AsyncIterator[Any]:
+    """Follow `/ws` as a dashboard; gives a function for the next frame of a type and tablet."""
     query = f"?token={token}" if token else ""
     url = f"ws://127.0.0.1:{house.app_ports['tablets']}/ws{query}"
-    async with connect(url, proxy=None) as socket:
+    headers = {"Authorization": f"Bearer {header}"} if header else None
+    async with connect(url, additional_headers=headers, proxy=None) as socket:
         welcome = json.loads(await socket.recv())
-        assert welcome["type"] == "connected"
+        assert (welcome["type"], type(welcome["message"])) == ("connected", str)
 
-        async def next_of(type: str) -> dict[str, Any]:
+        async def next_of(type: str, code: str) -> dict[str, Any]:
             while True:
                 frame: dict[str, Any] = json.loads(await socket.recv())
-                if frame["type"] == type:
+                if (frame["type"], frame["deviceCode"]) == (type, code):
                     return frame
 
         yield next_of

@@ -6,10 +6,19 @@ from fleetwire.apps.tablets.action_log import EVENT_TYPES, latest, receive_event
 from fleetwire.kit import DomainError
 from tests.apps.tablets.workshop import AT, Workshop, pushed
 
+EVENTS = "BOOT|SHUTDOWN|LOCK|UNLOCK|APP_OPENED|APP_CLOSED|KIOSK_ENABLED|KIOSK_DISABLED|ERROR"
 
-@pytest.mark.parametrize("event_type", EVENT_TYPES)
+
+def test_the_events_are_those_of_the_contract() -> None:
+    assert EVENTS.split("|") == list(EVENT_TYPES)
+
+
+@pytest.mark.parametrize("event_type", EVENTS.split("|"))
 def test_every_event_is_logged_and_pushed(workshop: Workshop, event_type: str) -> None:
-    """«`eventType BOOT|SHUTDOWN|…|ERROR, message, timestamp` → action log; push `device_event`»"""
+    """«`eventType BOOT|SHUTDOWN|…|ERROR, message, timestamp`: action log; … push `device_event`»
+
+    «`device_event {eventType,message,timestamp}`»
+    """
     body = {"eventType": event_type, "message": "why", "timestamp": AT // 1000 - 1000}
     effects = workshop.receive(receive_event, "tab-1", body)
     [told] = pushed(effects, "device.event")
@@ -37,6 +46,15 @@ def test_an_unknown_event_is_refused(workshop: Workshop, event_type: object) -> 
     with pytest.raises(DomainError) as caught:
         workshop.receive(receive_event, "tab-1", {"eventType": event_type})
     assert caught.value.field == "eventType"
+
+
+def test_an_empty_message_is_a_message(workshop: Workshop) -> None:
+    """«`0`, `false` and `""` are values, not absences»"""
+    for message in ("", None):
+        body = {"eventType": "ERROR", "message": message}
+        workshop.receive(receive_event, "tab-1", body)
+    lines = latest(workshop.tx.connection, workshop.row("tab-1").id, 2)
+    assert [each["message"] for each in lines] == [None, ""]
 
 
 def test_the_log_is_newest_first_and_paged(workshop: Workshop) -> None:

@@ -9,7 +9,7 @@ from fleetwire.testing import TestHub
 
 
 def test_the_bounds_are_those_of_the_contract() -> None:
-    """«moved ≥ 50 m; history bounded per device (setting, default 100), pruned by age (7 days)»"""
+    """«moved ≥ 50 m; … bounded per device (setting, default 100) and pruned by age (7 days)»"""
     bounds = Bounds()
     assert (bounds.moved_m, bounds.kept_locations, bounds.kept_s) == (50, 100, 7 * 86_400)
 

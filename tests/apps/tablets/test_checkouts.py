@@ -7,8 +7,8 @@ import pytest
 
 from fleetwire.apps.tablets import checkout_book, checkouts, maintenance
 from fleetwire.apps.tablets.checkouts import Lending, Returning
-from fleetwire.apps.tablets.errors import UnavailableError
 from fleetwire.apps.tablets.rows import row_of
+from fleetwire.apps.tablets.web import UnavailableError
 from fleetwire.kit import ConflictError, Effect, Event, NotFoundError
 from tests.apps.tablets.workshop import AT, SECOND, Workshop, pushed
 

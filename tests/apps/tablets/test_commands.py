@@ -27,6 +27,7 @@ PARAMS: dict[str, dict[str, Any]] = {
 
 
 def test_the_actions_are_those_of_the_contract() -> None:
+    """«`LOCK_DEVICE UNLOCK_DEVICE RESTART_DEVICE … WIFI_OFF`»"""
     assert " ".join(ACTIONS) == CONTRACT
 
 

@@ -1,66 +1,15 @@
 """Every call of the contract, on a whole house without sockets."""
 
-from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-import httpx
 import pytest
-import pytest_asyncio
 
-from fleetwire.apps.tablets import configure
-from fleetwire.kit import Commands, Component, Health, People
-from fleetwire.testing import TestHub
+from fleetwire.kit import Commands, People
+from tests.apps.tablets.field import Field, lend
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 STATUS = {"battery": 80, "wifiStatus": True, "uptime": 5, "bootTime": 2**53 + 1}
-
-
-class Reachable(Health):
-    """Says whether tablets can be reached; what the real one says is proved elsewhere."""
-
-    def __init__(self) -> None:
-        self.is_reachable = True
-
-    def is_connected(self) -> bool:
-        return self.is_reachable
-
-    async def components(self) -> Sequence[Component]:
-        return []
-
-    def metrics(self) -> bytes:
-        return b""
-
-
-class Field:
-    """A hub with clients signed in as the demonstration's people, and the house's viewer."""
-
-    def __init__(self, hub: TestHub, health: Reachable) -> None:
-        self.hub = hub
-        self.health = health
-        self.http = hub.http()
-        self.nobody = hub.http(token="")
-
-    async def login(self, username: str, password: str) -> httpx.AsyncClient:
-        answer = await self.nobody.post(
-            "/api/auth/login", json={"username": username, "password": password}
-        )
-        assert answer.status_code == 200, answer.text
-        return self.hub.http(token=answer.json()["token"])
-
-    async def device(self, code: str) -> dict[str, Any]:
-        answer = await self.http.post("/api/device/", json={"deviceCode": code})
-        assert answer.status_code == 200, answer.text
-        data: dict[str, Any] = answer.json()["data"]
-        return data
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def field() -> AsyncIterator[Field]:
-    async with TestHub(configure({"TABLETS_COMMAND_EXPIRES_IN": "60s"}), demo=True) as hub:
-        health = Reachable()
-        hub.house.services[Health] = health
-        yield Field(hub, health)
 
 
 async def test_health_is_open(field: Field) -> None:
@@ -72,11 +21,26 @@ async def test_health_is_open(field: Field) -> None:
     assert said["timestamp"].endswith("Z")
 
 
+async def test_the_answers_have_the_form_of_the_contract(field: Field) -> None:
+    """«(success `{"success": true, "data": …}`, error `{"error": …}`)»"""
+    for path in ("/api/device", "/api/checkouts", "/api/user", "/api/user/audit-logs"):
+        said = (await field.http.get(path)).json()
+        assert (said["success"], type(said["data"])) == (True, list), path
+    for path, status in (("/api/device/nobody", 404), ("/api/nothing", 404)):
+        answer = await field.http.get(path)
+        assert (answer.status_code, type(answer.json()["error"])) == (status, str), path
+    answer = await field.nobody.get("/api/device")
+    assert (answer.status_code, type(answer.json()["error"])) == (401, str)
+
+
 # --- people ---
 
 
 async def test_the_demonstrations_people_sign_in(field: Field) -> None:
-    """«`POST /api/auth/login` → `{success,token,user{id,username,email,fullName,role}}`»"""
+    """«`POST /api/auth/login … → `{success,token,user{id,username,email,fullName,role}}`»
+
+    «Demo users `admin`/`123456`, `staff`/`123456`» · «`GET /api/auth/verify`, `/api/auth/me`»
+    """
     for username, role in (("admin", "ADMIN"), ("staff", "STAFF")):
         answer = await field.nobody.post(
             "/api/auth/login", json={"username": username, "password": "123456"}
@@ -265,6 +229,20 @@ async def test_a_tablet_is_changed_and_removed(field: Field) -> None:
     assert [(each["deviceId"], each["deviceCode"]) for each in kept["items"]] == [(None, "changed")]
 
 
+async def test_a_change_by_who_has_not_seen_the_last_one_is_refused(field: Field) -> None:
+    path = f"/api/device/{(await field.device('shared'))['id']}"
+    seen = (await field.http.get(path)).headers["ETag"]
+    tablet = await field.hub.device("shared")
+    await tablet.send("tablet/{device_id}/status", STATUS)  # what it reports is no change of ours
+    first = await field.http.put(path, json={"name": "Hall"}, headers={"If-Match": seen})
+    assert first.status_code == 200
+    second = await field.http.put(path, json={"name": "Bar"}, headers={"If-Match": seen})
+    assert (second.status_code, second.json()["field"]) == (412, "If-Match")
+    again = {"If-Match": first.headers["ETag"]}
+    assert (await field.http.put(path, json={"model": "X"}, headers=again)).status_code == 200
+    assert (await field.http.get(path)).json()["data"]["name"] == "Hall"
+
+
 async def test_places_are_asked_for_by_time(field: Field) -> None:
     """«`GET /:id/location-history?limit=1000&offset&hours&days&startDate&endDate`»"""
     tablet = await field.hub.device("walker")
@@ -320,6 +298,39 @@ async def test_maintenance_is_set_for_many_or_none(field: Field) -> None:
     assert [(each["kind"], each["action"]) for each in log] == [("maintenance", "DAMAGED")]
 
 
+async def test_a_history_is_paged(field: Field) -> None:
+    """«`GET /:id/history?limit&offset` → `data{logs,checkouts}`»"""
+    tablet = await field.hub.device("paged")
+    for event in ("BOOT", "LOCK", "UNLOCK"):
+        await tablet.send("tablet/{device_id}/event", {"eventType": event})
+    path = "/api/device/paged/history"
+    for query, actions in (("?limit=2", ["UNLOCK", "LOCK"]), ("?limit=2&offset=2", ["BOOT"])):
+        data = (await field.http.get(path + query)).json()["data"]
+        assert set(data) == {"logs", "checkouts"}
+        assert [each["action"] for each in data["logs"]] == actions
+    assert (await field.http.get(f"{path}?limit=0")).status_code == 400
+
+
+async def test_a_place_is_shown_with_all_that_was_said_of_it(field: Field) -> None:
+    """«`deviceId, latitude, longitude, accuracy m, timestamp` (+ `speed, heading`)»"""
+    tablet = await field.hub.device("somewhere")
+    place = {"latitude": -6.2, "longitude": 106.8, "accuracy": 12.5, "speed": 1.5, "heading": 90}
+    await tablet.send("tablet/{device_id}/location", place | {"deviceId": "somewhere"})
+    data = (await field.http.get("/api/device/somewhere")).json()["data"]
+    [kept] = (await field.http.get("/api/device/somewhere/location-history")).json()["data"]
+    assert {name: data[name] for name in place} == place
+    assert {name: kept[name] for name in place} == place
+
+
+async def test_kiosk_mode_is_shown(field: Field) -> None:
+    """«KIOSK_* sets `kioskMode`»"""
+    tablet = await field.hub.device("kiosk")
+    for event_type, is_on in (("BOOT", False), ("KIOSK_ENABLED", True), ("KIOSK_DISABLED", False)):
+        await tablet.send("tablet/{device_id}/event", {"eventType": event_type})
+        data = (await field.http.get("/api/device/kiosk")).json()["data"]
+        assert data["kioskMode"] is is_on
+
+
 # --- commands ---
 
 
@@ -330,6 +341,8 @@ async def test_a_command_reaches_the_tablet_and_ends_at_delivered(field: Field) 
     answer = await field.http.post("/api/device/commanded/command", json=body)
     said = answer.json()
     assert (answer.status_code, said["success"]) == (200, True)
+    assert set(said) == {"success", "message", "command"}
+    assert "SHOW_MESSAGE" in said["message"]
     assert said["command"] | body == said["command"]
     received = await tablet.next_message()
     assert received.topic == "tablet/commanded/command"
@@ -344,6 +357,22 @@ async def test_a_command_reaches_the_tablet_and_ends_at_delivered(field: Field) 
 async def state_of(field: Field, command_id: str) -> str:
     ledger = field.hub.service(Commands)
     return (await ledger.get(field.hub.caller, command_id)).state
+
+
+async def test_delivered_is_what_the_tablet_acknowledged(field: Field) -> None:
+    """«`delivered` only on the device's PUBACK»"""
+    tablet = await field.hub.device("deaf")
+    tablet.is_deaf = True
+    answer = await field.http.post("/api/device/deaf/command", json={"action": "WIFI_ON"})
+    id = answer.json()["command"]["id"]
+    await tablet.next_message()
+    await field.hub.settle()
+    assert await state_of(field, id) == "sent"
+    tablet.is_deaf = False
+    tablet.disconnect("lost")
+    await tablet.connect()
+    await field.hub.settle()
+    assert await state_of(field, id) == "delivered"
 
 
 @pytest.mark.parametrize(
@@ -438,25 +467,8 @@ async def test_an_event_of_before_closes_nothing(field: Field) -> None:
 # --- checkouts ---
 
 
-async def lend(field: Field, *ids: object) -> dict[str, Any]:
-    body = {
-        "company": "Acme",
-        "borrowerId": "17",
-        "charger": 2,
-        "deviceIds": ids,
-        "startTime": "2026-02-01T08:00:00Z",
-        "endTime": "2026-02-03T17:00:00Z",
-        "usageNotes": "Trade fair",
-    }
-    answer = await field.http.post("/api/checkouts", json=body)
-    assert answer.status_code == 200, answer.text
-    data: dict[str, Any] = answer.json()["data"]
-    assert data | {name: body[name] for name in ("company", "borrowerId", "charger")} == data
-    return data
-
-
 async def test_lending_and_giving_back(field: Field) -> None:
-    """«`POST /:id/return {items:[…]}` or `{itemIds[]}`; `GET /:id`»"""
+    """«`POST /:id/return {items:[…]}` or `{itemIds[]}`» · «`GET /:id`»"""
     ids = [(await field.device(code))["id"] for code in ("lent-1", "lent-2")]
     lent = await lend(field, *ids)
     assert lent["number"].startswith("CHK-20")
@@ -464,9 +476,16 @@ async def test_lending_and_giving_back(field: Field) -> None:
     path = f"/api/checkouts/{lent['id']}"
     first, second = (each["id"] for each in lent["items"])
 
-    body: dict[str, Any] = {"items": [{"itemId": first, "problem": "A scratch"}]}
+    how = {
+        "problem": "A scratch",
+        "solution": "Polish it",
+        "maintenanceStatus": "HAS_PROBLEM",
+        "returnNotes": "In its box",
+    }
+    body: dict[str, Any] = {"items": [{"itemId": first} | how]}
     partly = (await field.http.post(f"{path}/return", json=body)).json()["data"]
     assert partly["status"] == "PARTIAL_RETURN"
+    assert {name: partly["items"][0][name] for name in how} == how
     twice = await field.http.post(f"{path}/return", json=body)
     assert (twice.status_code, twice.json()["details"][0]["itemId"]) == (400, first)
     done = (await field.http.post(f"{path}/return", json={"itemIds": [second]})).json()["data"]
@@ -512,6 +531,7 @@ async def test_what_is_lent_is_not_lent_again(field: Field) -> None:
 async def test_a_checkout_that_lacks_something_names_it(
     field: Field, change: dict[str, Any], named: str
 ) -> None:
+    """«an HTTP caller gets a 4xx whose body names the field at fault»"""
     body = {
         "company": "Acme",
         "borrowerId": "17",

@@ -52,7 +52,7 @@ async def test_the_first_test_of_every_user(tablets_house: House) -> None:
             await asyncio.to_thread(
                 subprocess.run, at_port(house, PUBLISH), check=True, timeout=WAIT_S
             )
-            frame = await next_of("device_status")
+            frame = await next_of("device_status", "test-device")
             seen = await asyncio.to_thread(subscriber.stdout.readline)
     assert seen == '{"battery":100,"wifiStatus":true}\n'
     assert frame["deviceCode"] == "test-device"

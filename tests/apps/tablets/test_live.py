@@ -2,91 +2,23 @@
 
 import asyncio
 import json
-import queue
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from paho.mqtt.enums import MQTTProtocolVersion
 from websockets.exceptions import ConnectionClosed
 
-from tests.apps.tablets.house import WAIT_S, url_of, watching
-from tests.house import House, Login
+from fleetwire.kit.instants import parse
+from tests.apps.tablets.house import WAIT_S, watching
+from tests.apps.tablets.tablet import STATUS, Tablet, registered, shown
+from tests.house import House
 from tests.interop.paho_client import PahoClient
 
 pytestmark = pytest.mark.slow
 
-STATUS = {"battery": 73, "wifiStatus": True, "uptime": 7_200_000, "bootTime": 1_769_853_600_000}
-WILL = {"battery": 0, "wifiStatus": False, "uptime": 0, "bootTime": 0, "isCharging": False}
-
-
-class Tablet:
-    """One tablet; `login` None = without credentials, as the field's are."""
-
-    def __init__(self, house: House, id: str, login: Login | None = None) -> None:
-        self.id = id
-        self._house = house
-        self._login = login
-        self._client: PahoClient
-
-    def _new(self) -> PahoClient:
-        client = PahoClient(MQTTProtocolVersion.MQTTv311, f"ontrak_tablet_{self.id}", clean=False)
-        client.paho.will_set(f"tablet/{self.id}/status", json.dumps(WILL), qos=1, retain=False)
-        if self._login is not None:
-            client.paho.username_pw_set(*self._login)
-        return client
-
-    def wake(self) -> None:
-        """Connect again and subscribe, as Paho's users do each time."""
-        self._client = self._new()
-        self._client.connect(self._house.mqtt_port)
-        self._client.subscribe(f"tablet/{self.id}/command", 1)
-
-    def say(self, topic: str, body: dict[str, Any]) -> None:
-        """Publish and wait for the PUBACK."""
-        self._client.publish(f"tablet/{self.id}/{topic}", json.dumps(body).encode(), 1)
-
-    def command(self, timeout_s: float = WAIT_S) -> dict[str, Any]:
-        """Return the next command. Raises queue.Empty."""
-        message = self._client.messages.get(timeout=timeout_s)
-        assert message.qos == 1
-        assert not message.retain
-        told: dict[str, Any] = json.loads(message.payload)
-        return told
-
-    def sleep(self) -> None:
-        """Disconnect, and say so: the Will is not sent."""
-        self._client.disconnect()
-
-    def die(self) -> None:
-        """Lose the network without a word."""
-        self._client.lose_connection()
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    house = House(tmp_path_factory.mktemp("tablets"), apps=("tablets",))
-    try:
-        house.start()
-        yield house
-    finally:
-        house.close()
-
-
-@pytest.fixture
-def api(house: House) -> Any:
-    return house.http(url_of(house))
-
-
-def shown(api: Any, code: str) -> dict[str, Any]:
-    data: dict[str, Any] = api.get(f"/api/device/{code}").json()["data"]
-    return data
-
-
-def registered(api: Any, code: str) -> Login:
-    answer = api.post("/api/device", json={"deviceCode": code})
-    mqtt = answer.json()["data"]["mqtt"]
-    return Login(mqtt["username"], mqtt["password"])
+SECONDS = 5.0  # what «within seconds» may mean
 
 
 def send(api: Any, code: str, action: str) -> str:
@@ -105,20 +37,94 @@ async def state_becomes(api: Any, code: str, command_id: str, state: str) -> Non
 
 
 async def test_a_dead_tablet_is_offline_with_its_last_battery(house: House, api: Any) -> None:
-    """«**OFFLINE**, and must not store battery 0» · «pushes `device_status` with `OFFLINE`»"""
+    """«means **OFFLINE**, and must not store battery 0» · «Going offline pushes `device_status`»
+
+    «pushed to every realtime channel within seconds, and carries a reason and a since»
+    """
     tablet = Tablet(house, "dying")
     async with asyncio.timeout(WAIT_S), watching(house) as next_of:
         await asyncio.to_thread(tablet.wake)
         await asyncio.to_thread(tablet.say, "status", STATUS)
-        frame = await next_of("device_status")
+        frame = await next_of("device_status", "dying")
         assert (frame["data"]["status"], frame["data"]["battery"]) == ("ONLINE", 73)
         tablet.die()
-        frame = await next_of("device_status")
+        async with asyncio.timeout(SECONDS):
+            frame = await next_of("device_status", "dying")
+            device = await asyncio.to_thread(shown, api, "dying")
     assert frame["deviceCode"] == "dying"
     data = frame["data"]
-    assert (data["status"], data["battery"], data["reason"]) == ("OFFLINE", 73, "will")
-    device = shown(api, "dying")
+    assert (data["status"], data["battery"], data["wifiStatus"]) == ("OFFLINE", 73, True)
+    assert data["reason"] == "will"
+    assert parse(data["since"]) > parse(data["lastSeen"])
     assert (device["status"], device["battery"], device["wifiStatus"]) == ("OFFLINE", 73, True)
+    assert (device["bootTime"], device["uptime"]) == ("1769853600000", "7200000")
+    assert (device["statusReason"], device["statusSince"]) == ("will", data["since"])
+
+
+async def test_a_tablet_that_falls_silent_without_a_word_is_offline_within_seconds(
+    house: House, api: Any
+) -> None:
+    """«keep-alive 60»: half of it again after the last packet, the server takes it for lost."""
+    tablet = Tablet(house, "unplugged", keep_alive_s=1)
+    async with asyncio.timeout(WAIT_S), watching(house) as next_of:
+        await asyncio.to_thread(tablet.wake)
+        await asyncio.to_thread(tablet.say, "status", STATUS)
+        assert (await next_of("device_status", "unplugged"))["data"]["status"] == "ONLINE"
+        tablet.freeze()
+        async with asyncio.timeout(SECONDS):
+            data = (await next_of("device_status", "unplugged"))["data"]
+    assert (data["status"], data["battery"]) == ("OFFLINE", 73)
+    assert shown(api, "unplugged")["battery"] == 73
+
+
+async def test_a_partial_status_wipes_nothing(house: House, api: Any) -> None:
+    """«Unsent fields keep their last value. A partial status never wipes what …»"""
+    tablet = Tablet(house, "partial")
+    whole = STATUS | {
+        "isCharging": True,
+        "batteryHealth": "GOOD",
+        "chargingMethod": "USB",
+        "mobileDataEnabled": False,
+        "networkConnected": True,
+        "screenOn": True,
+        "volumeLevel": 0,
+        "bluetoothEnabled": False,
+        "installedAppsCount": 93,
+    }
+    async with asyncio.timeout(WAIT_S), watching(house) as next_of:
+        await asyncio.to_thread(tablet.wake)
+        await asyncio.to_thread(tablet.say, "status", whole)
+        before = (await next_of("device_status", "partial"))["data"]
+        said = {name: whole[name] for name in whole if name not in ("uptime", "bootTime")}
+        assert before | said == before
+        shown_before = shown(api, "partial")
+        await asyncio.to_thread(tablet.say, "status", {"battery": 72, "wifiStatus": False})
+        after = (await next_of("device_status", "partial"))["data"]
+    same = {"battery": 72, "wifiStatus": False, "lastSeen": after["lastSeen"]}
+    assert after == before | same
+    times = ("lastSeen", "updatedAt")
+    now = shown(api, "partial")
+    assert now == shown_before | same | {name: now[name] for name in times}
+    await asyncio.to_thread(tablet.sleep)
+
+
+async def test_a_clean_goodbye_is_offline_at_once(house: House, api: Any) -> None:
+    """«Online/offline follows the MQTT session», also of a tablet that has no password."""
+    tablet = Tablet(house, "polite")  # nobody registered it: its first message does
+    async with asyncio.timeout(WAIT_S), watching(house) as next_of:
+        await asyncio.to_thread(tablet.wake)
+        await asyncio.to_thread(tablet.say, "status", STATUS)
+        assert (await next_of("device_status", "polite"))["data"]["status"] == "ONLINE"
+        for _ in range(2):
+            await asyncio.to_thread(tablet.sleep)
+            async with asyncio.timeout(SECONDS):
+                data = (await next_of("device_status", "polite"))["data"]
+            assert (data["status"], data["battery"]) == ("OFFLINE", 73)
+            assert data["reason"] == "disconnect"
+            assert shown(api, "polite")["status"] == "OFFLINE"
+            await asyncio.to_thread(tablet.wake)
+            assert (await next_of("device_status", "polite"))["data"]["status"] == "ONLINE"
+    await asyncio.to_thread(tablet.sleep)
 
 
 async def test_a_tablet_with_credentials_is_offline_when_its_session_ends(
@@ -128,11 +134,11 @@ async def test_a_tablet_with_credentials_is_offline_when_its_session_ends(
     async with asyncio.timeout(WAIT_S), watching(house) as next_of:
         await asyncio.to_thread(tablet.wake)
         await asyncio.to_thread(tablet.say, "status", {"battery": 20, "wifiStatus": True})
-        while (frame := await next_of("device_status"))["data"]["battery"] != 20:
+        while (frame := await next_of("device_status", "leaving"))["data"]["battery"] != 20:
             pass
         assert frame["data"]["status"] == "ONLINE"
         await asyncio.to_thread(tablet.sleep)
-        frame = await next_of("device_status")
+        frame = await next_of("device_status", "leaving")
     assert (frame["data"]["status"], frame["data"]["battery"]) == ("OFFLINE", 20)
     assert shown(api, "leaving")["status"] == "OFFLINE"
 
@@ -149,13 +155,13 @@ async def test_every_kind_of_message_is_pushed(house: House, api: Any) -> None:
             ("event", {"eventType": "BOOT", "message": "up"}, "device_event"),
         ):
             await asyncio.to_thread(tablet.say, topic, body)
-            frame = await next_of(type)
+            frame = await next_of(type, "talking")
             assert set(frame) == {"type", "deviceId", "deviceCode", "data"}
             assert frame["deviceCode"] == "talking"
         mending = {"deviceIds": ["talking"], "maintenanceStatus": "DAMAGED"}
         path = "/api/device/maintenance-status"
         await asyncio.to_thread(api.patch, path, json=mending)
-        frame = await next_of("device_borrow_status")
+        frame = await next_of("device_borrow_status", "talking")
         assert frame["data"]["borrowStatus"] == "IN_MAINTENANCE"
     await asyncio.to_thread(tablet.sleep)
 
@@ -187,32 +193,59 @@ async def test_a_command_to_a_sleeping_tablet_arrives_once_when_it_wakes(
 
 
 async def test_a_tablet_can_neither_command_nor_speak_for_another(house: House, api: Any) -> None:
-    """A tablet that sends itself commands, or speaks as another, is refused, and it is recorded."""
+    """A tablet that sends itself commands, or speaks as another: refused, audited, nothing changed.
+
+    The one that is told so listens to its commands, as every tablet does.
+    """
     victim = Tablet(house, "victim", registered(api, "victim"))
     await asyncio.to_thread(victim.wake)
     await asyncio.to_thread(victim.say, "status", STATUS)
-    forger = Login(*registered(api, "forger"))
-    lock = json.dumps({"action": "LOCK_DEVICE", "params": {}})
-    empty = json.dumps({"battery": 1, "wifiStatus": False})
-    for topic, payload in (
+    forger = Tablet(house, "forger", registered(api, "forger"))
+    await asyncio.to_thread(forger.wake)
+    await asyncio.to_thread(forger.say, "status", {"battery": 44, "wifiStatus": True})
+    before = stored(house)
+    lock = {"action": "LOCK_DEVICE", "params": {}}
+    for topic, body in (
         ("tablet/forger/command", lock),
         ("tablet/victim/command", lock),
-        ("tablet/victim/status", empty),
-        ("tablet/victim/command_result", '{"commandId":"x","success":true}'),
+        ("tablet/victim/status", {"battery": 1, "wifiStatus": False}),
+        ("tablet/victim/event", {"eventType": "KIOSK_ENABLED"}),
+        ("tablet/victim/command_result", {"commandId": "x", "success": True}),
     ):
-        client = PahoClient(MQTTProtocolVersion.MQTTv311, "ontrak_tablet_forger")
-        client.paho.username_pw_set(*forger)
-        client.connect(house.mqtt_port)
-        client.paho.publish(topic, payload, qos=1)
+        forger.try_to_publish(topic, body)
         await refused(house, topic)
-        client.disconnect()
-    with pytest.raises(queue.Empty):
-        victim.command(timeout_s=0.2)
-    device = shown(api, "victim")
-    assert (device["battery"], device["status"]) == (73, "ONLINE")
-    assert device["actionLogs"] == []
+        await audited(house, topic)
+    assert await asyncio.to_thread(victim.hears_nothing)
+    assert await asyncio.to_thread(forger.hears_nothing)
+    assert stored(house) == before
+    assert shown(api, "victim")["battery"] == 73
     assert shown(api, "forger")["actionLogs"] == []
     await asyncio.to_thread(victim.sleep)
+    await asyncio.to_thread(forger.sleep)
+
+
+def stored(house: House) -> dict[str, Any]:
+    """Return all that is known of the two tablets, and every command, log line and reading."""
+    mine = "WHERE code IN ('victim', 'forger')"
+    return {"tablets": house.select(f"SELECT * FROM tablets {mine} ORDER BY id")} | {
+        table: house.select(f"SELECT * FROM {table} ORDER BY 1, 2, 3")
+        for table in ("commands", "tablet_actions", "tablet_audit", "readings")
+    }
+
+
+async def audited(house: House, topic: str) -> None:
+    """Return once the audit has one row of who tried what."""
+    path = "/api/v1/audit?action=mqtt.refused&outcome=refused&limit=50"
+    async with asyncio.timeout(WAIT_S):
+        while True:
+            items = house.http(house.url).get(path).json()["items"]
+            found = [each for each in items if topic in json.dumps(each["detail"])]
+            if found:
+                assert [(each["actor"], each["subject"]) for each in found] == [
+                    ("device:tablets/forger", "client:ontrak_tablet_forger")
+                ]
+                return
+            await asyncio.sleep(0.05)
 
 
 async def refused(house: House, topic: str) -> None:
@@ -263,7 +296,7 @@ async def test_what_is_no_status_waits_in_quarantine(house: House, api: Any) -> 
 
 
 @pytest.fixture
-def production(tmp_path: Any) -> Iterator[House]:
+def production(tmp_path: Path) -> Iterator[House]:
     house = House(tmp_path, apps=("tablets",), environment={"FLEETWIRE_MODE": "production"})
     try:
         house.start()
@@ -273,8 +306,13 @@ def production(tmp_path: Any) -> Iterator[House]:
 
 
 async def test_in_production_nobody_follows_without_a_token(production: House) -> None:
+    """«Token in `?token=` or the `Authorization` header; open on loopback in development.»"""
     with pytest.raises(ConnectionClosed) as caught:
         async with asyncio.timeout(WAIT_S), watching(production):
             pass
     assert caught.value.rcvd is not None
     assert caught.value.rcvd.code == 4401
+    token = production.login()
+    for query, header in ((token, ""), ("", token)):
+        async with asyncio.timeout(WAIT_S), watching(production, query, header=header):
+            pass

@@ -6,8 +6,14 @@ import pytest
 from sqlalchemy import insert
 
 from fleetwire.apps.tablets.bounds import Bounds
-from fleetwire.apps.tablets.distance import distance_m, thinned
-from fleetwire.apps.tablets.location import Span, history, location_receiver, route
+from fleetwire.apps.tablets.location import (
+    Span,
+    distance_m,
+    history,
+    location_receiver,
+    route,
+    thinned,
+)
 from fleetwire.apps.tablets.rows import keep_newest
 from fleetwire.apps.tablets.tables import locations
 from fleetwire.kit import DomainError, Effect
@@ -139,6 +145,7 @@ def test_what_is_no_place_is_refused_by_its_name(
 
 
 def test_places_may_come_as_text(workshop: Workshop) -> None:
+    """«Numbers may arrive as numbers or strings»"""
     receive(workshop, {"latitude": "-6.2", "longitude": "106.8"})
     row = workshop.row("tab-1")
     assert (row.latitude, row.longitude) == JAKARTA
@@ -157,3 +164,19 @@ def test_a_thinned_path_keeps_both_ends() -> None:
     near = (JAKARTA[0] + 10 * METRE, JAKARTA[1])
     assert thinned([JAKARTA, near], 200) == [JAKARTA, near]
     assert thinned([JAKARTA, near, near], 0) == [JAKARTA, near, near]
+
+
+@pytest.mark.parametrize(
+    "timestamp",
+    [
+        AT // 1000,
+        AT // 1_000_000,
+        str(AT // 1000),
+        "2026-01-31T12:00:00Z",
+        "2026-01-31T19:00:00+07:00",
+    ],
+)
+def test_a_time_may_be_said_in_any_form(workshop: Workshop, timestamp: object) -> None:
+    """«times as ISO 8601 or epoch (s or ms)»"""
+    receive(workshop, place(timestamp=timestamp))
+    assert workshop.row("tab-1").located_at == AT

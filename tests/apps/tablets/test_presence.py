@@ -60,6 +60,28 @@ async def test_a_session_that_ends_is_offline_with_its_reason(hub: TestHub) -> N
     assert told(hub, tablet.device_id)[2:] == [("ONLINE", "message")]
 
 
+async def test_a_tablet_that_flaps_is_offline_when_it_has_gone(hub: TestHub) -> None:
+    """«Online/offline follows the MQTT session»: the house tells of no change while it flaps."""
+    tablet = await hub.device("flapping")
+    for _ in range(4):
+        hub.clock.at += SECOND
+        tablet.disconnect("lost")
+        await tablet.connect()
+        await hub.settle()
+    assert (await hub.event("device.flapping")).device.device_id == "flapping"
+    await tablet.send(STATUS_TOPIC, STATUS)
+    assert told(hub, tablet.device_id)[-1][0] == "ONLINE"
+    hub.clock.at += SECOND
+    tablet.disconnect("disconnect")
+    await hub.settle()
+    await hub.advance(5)
+    assert told(hub, tablet.device_id)[-1] == ("OFFLINE", "disconnect")
+    await tablet.connect()
+    await tablet.send(STATUS_TOPIC, STATUS)
+    await hub.advance(5)
+    assert told(hub, tablet.device_id)[-1] == ("ONLINE", "status")
+
+
 async def test_what_was_sent_since_counts_for_more_than_an_old_session(hub: TestHub) -> None:
     tablet = await hub.device("moving")
     store: Any = hub.service(Store)

@@ -70,10 +70,13 @@ def test_a_partial_status_wipes_nothing(workshop: Workshop) -> None:
 
 
 def test_zero_false_and_empty_are_values(workshop: Workshop) -> None:
+    """«`0`, `false` and `""` are values, not absences»"""
     receive(workshop, FULL)
     body = told(receive(workshop, {"battery": 0, "wifiStatus": False, "volumeLevel": 0}))
     assert (body["battery"], body["wifiStatus"], body["volumeLevel"]) == (0, False, 0)
     assert body["status"] == "ONLINE"
+    assert body["batteryHealth"] == "GOOD"
+    assert told(receive(workshop, {"batteryHealth": ""}))["batteryHealth"] == "UNKNOWN"
 
 
 def test_the_marker_means_offline_and_keeps_the_last_battery(workshop: Workshop) -> None:
@@ -143,3 +146,27 @@ def test_a_status_that_says_nothing_is_refused(workshop: Workshop) -> None:
 def test_a_state_that_a_newer_android_knows_is_unknown(workshop: Workshop) -> None:
     body = told(receive(workshop, {"battery": 9, "batteryHealth": "SWOLLEN"}))
     assert body["batteryHealth"] == "UNKNOWN"
+
+
+@pytest.mark.parametrize(
+    ("field", "words"),
+    [
+        ("batteryHealth", "GOOD|OVERHEAT|DEAD|OVER_VOLTAGE|FAILURE|COLD|UNKNOWN"),
+        ("chargingMethod", "USB|AC|WIRELESS|NONE|UNKNOWN"),
+    ],
+)
+def test_every_word_of_the_contract_is_kept(workshop: Workshop, field: str, words: str) -> None:
+    """«batteryHealth GOOD|OVERHEAT|DEAD|OVER_VOLTAGE|FAILURE|COLD|UNKNOWN»
+
+    «chargingMethod USB|AC|WIRELESS|NONE|UNKNOWN»
+    """
+    for word in words.split("|"):
+        assert told(receive(workshop, {field: word}))[field] == word
+        assert told(receive(workshop, {field: word.lower()}))[field] == word
+
+
+@pytest.mark.parametrize("volume", [0, 100])
+def test_the_ends_of_a_range_are_within_it(workshop: Workshop, volume: int) -> None:
+    """«volumeLevel 0-100»"""
+    body = told(receive(workshop, {"volumeLevel": volume, "battery": volume}))
+    assert (body["volumeLevel"], body["battery"]) == (volume, volume)

@@ -1,9 +1,12 @@
-"""How much is kept of a tablet, how long, and when it counts as gone."""
+"""How much is kept of a tablet, how long, and when it counts as gone; what is older is removed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fleetwire.kit import DomainError, SettingsError
+from sqlalchemy import delete
+
+from fleetwire.apps.tablets.tables import locations, metrics
+from fleetwire.kit import DomainError, SettingsError, Store, Transaction
 from fleetwire.kit.durations import parse_duration
 
 DAY_S = 86_400.0
@@ -61,3 +64,14 @@ def _number(
     if not least <= number <= most:
         raise SettingsError(f"{name}={text!r} must be between {least:g} and {most:g}.")
     return number
+
+
+async def prune(store: Store, kept_s: float, at: int) -> None:
+    """Remove places and metrics that were received longer ago than that at this instant."""
+    before_at = at - round(kept_s * 1e6)
+
+    def work(tx: Transaction) -> None:
+        for table in (locations, metrics):
+            tx.execute(delete(table).where(table.c.received_at < before_at))
+
+    await store.write(work)

@@ -6,11 +6,18 @@ from fastapi import APIRouter, Path, Query
 
 from fleetwire.apps.tablets import audit_log, checkout_book, checkouts, fleet
 from fleetwire.apps.tablets.checkouts import Lending, Returning
-from fleetwire.apps.tablets.device_endpoints import Answer, TheAudit, TheDevices, TheStore
-from fleetwire.apps.tablets.errors import WRONG_REQUEST
 from fleetwire.apps.tablets.presence import APP
 from fleetwire.apps.tablets.schemas import CancelBody, CheckoutBody, ReturnBody
+from fleetwire.apps.tablets.web import (
+    WRONG_REQUEST,
+    Answer,
+    TheAudit,
+    TheClock,
+    TheDevices,
+    TheStore,
+)
 from fleetwire.kit import (
+    CREATES,
     Asks,
     Caller,
     Device,
@@ -20,7 +27,7 @@ from fleetwire.kit import (
     Store,
     Transaction,
 )
-from fleetwire.kit.instants import now, parse
+from fleetwire.kit.instants import parse
 
 Key = Annotated[int, Path(ge=1, lt=2**63)]
 Status = Literal["ACTIVE", "PARTIAL_RETURN", "RETURNED", "CANCELLED"]
@@ -55,9 +62,18 @@ async def list_checkouts(
 
 
 @router.post("/", include_in_schema=False)
-@router.post("", responses={400: {"description": "A device is not AVAILABLE: see details"}})
+@router.post(
+    "",
+    responses={400: {"description": "A device is not AVAILABLE: see details"}},
+    openapi_extra=CREATES,
+)
 async def lend(
-    body: CheckoutBody, caller: Asks, devices: TheDevices, store: TheStore, audit: TheAudit
+    body: CheckoutBody,
+    caller: Asks,
+    devices: TheDevices,
+    store: TheStore,
+    audit: TheAudit,
+    clock: TheClock,
 ) -> Answer:
     """Lend tablets to somebody: all of them, or none."""
     caller.require("command.send")
@@ -79,7 +95,7 @@ async def lend(
         each.row.code: devices.find(APP, each.row.code)
         for each in await fleet.all_of(caller, devices, store)
     }
-    at = now()
+    at = clock.now()
 
     def work(tx: Transaction) -> Result[int]:
         lent = checkouts.lend(tx, lending, known.get, at)
@@ -107,21 +123,13 @@ async def give_back(
     devices: TheDevices,
     store: TheStore,
     audit: TheAudit,
+    clock: TheClock,
 ) -> Answer:
     """Take items back: all that are named, or none."""
     caller.require("command.send")
-    returning = {
-        each.item_id: Returning(
-            each.item_id, each.problem, each.solution, each.maintenance_status, each.return_notes
-        )
-        for each in body.items or []
-    }
-    for item_id in body.item_ids or []:
-        returning.setdefault(item_id, Returning(item_id))
-    if not returning:
-        raise InvalidValueError("Name what is returned: items or itemIds", field="items")
+    returning = _returning(body)
     known = await _devices_of(caller, id, devices, store)
-    at = now()
+    at = clock.now()
 
     def work(tx: Transaction) -> Result[None]:
         audit_log.add(tx, caller, "checkout.return", str(id), at, {"items": list(returning)})
@@ -141,13 +149,14 @@ async def cancel(
     devices: TheDevices,
     store: TheStore,
     audit: TheAudit,
+    clock: TheClock,
     body: CancelBody | None = None,
 ) -> Answer:
     """End a checkout that did not take place."""
     caller.require("command.send")
     reason = None if body is None else body.reason
     known = await _devices_of(caller, id, devices, store)
-    at = now()
+    at = clock.now()
 
     def work(tx: Transaction) -> Result[None]:
         audit_log.add(tx, caller, "checkout.cancel", str(id), at, {"reason": reason})
@@ -156,6 +165,21 @@ async def cancel(
     await store.apply(work)
     await audit.record(caller, "tablet.checkout", f"checkout:{id}", detail={"outcome": "cancelled"})
     return await _read(caller, id, store)
+
+
+def _returning(body: ReturnBody) -> dict[int, Returning]:
+    found: dict[int, Returning] = {}
+    for each in body.items or []:
+        if each.item_id in found:  # which of the two is how it came back?
+            raise InvalidValueError(f"items names {each.item_id} twice", field="items")
+        found[each.item_id] = Returning(
+            each.item_id, each.problem, each.solution, each.maintenance_status, each.return_notes
+        )
+    for item_id in body.item_ids or []:
+        found.setdefault(item_id, Returning(item_id))
+    if not found:
+        raise InvalidValueError("Name what is returned: items or itemIds", field="items")
+    return found
 
 
 async def _devices_of(

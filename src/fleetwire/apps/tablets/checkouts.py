@@ -12,10 +12,10 @@ from sqlalchemy import Row, func, insert, select, update
 
 from fleetwire.apps.tablets import action_log, maintenance
 from fleetwire.apps.tablets.checkout_book import checkout_of, items_of
-from fleetwire.apps.tablets.errors import UnavailableError
 from fleetwire.apps.tablets.fleet import find
 from fleetwire.apps.tablets.rows import AVAILABLE
 from fleetwire.apps.tablets.tables import checkouts, items, tablets
+from fleetwire.apps.tablets.web import UnavailableError
 from fleetwire.kit import ConflictError, Device, Effect, Result, Transaction
 from fleetwire.kit.instants import iso
 

@@ -3,8 +3,7 @@
 from fleetwire.apps.tablets.people import REALM, ROLES
 from fleetwire.apps.tablets.presence import APP
 from fleetwire.apps.tablets.rows import TYPE, row_of
-from fleetwire.kit import Caller, Devices, People, Store, Transaction
-from fleetwire.kit.instants import now
+from fleetwire.kit import Caller, Clock, Devices, People, Store, Transaction
 
 PASSWORD = "123456"
 USERS = {"admin": "ADMIN", "staff": "STAFF"}
@@ -15,7 +14,9 @@ TABLETS = {
 }
 
 
-async def add_demo(caller: Caller, people: People, devices: Devices, store: Store) -> None:
+async def add_demo(
+    caller: Caller, people: People, devices: Devices, store: Store, clock: Clock
+) -> None:
     """Add what is not there yet."""
     for username, role in USERS.items():
         await people.create_for_demo(
@@ -29,7 +30,7 @@ async def add_demo(caller: Caller, people: People, devices: Devices, store: Stor
         if devices.find(APP, code) is None:
             await devices.register(caller, APP, code, TYPE, name=name, attributes={"model": model})
     known = [device for code in TABLETS if (device := devices.find(APP, code)) is not None]
-    at = now()
+    at = clock.now()
 
     def work(tx: Transaction) -> None:
         for device in known:

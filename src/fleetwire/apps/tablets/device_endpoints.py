@@ -1,38 +1,39 @@
 """HTTP: `/api/device`, the tablets themselves."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 
 from fleetwire.apps.tablets import action_log, audit_log, checkout_book, commands, fleet, metrics
 from fleetwire.apps.tablets.bounds import Bounds
-from fleetwire.apps.tablets.errors import WRONG_REQUEST, BadRequestError, BrokerUnavailableError
 from fleetwire.apps.tablets.fleet import Tablet
 from fleetwire.apps.tablets.maintenance import IN_USE
 from fleetwire.apps.tablets.presence import APP
 from fleetwire.apps.tablets.rows import TYPE, row_of
 from fleetwire.apps.tablets.schemas import CommandBody, DeviceBody, DeviceChange
-from fleetwire.kit import (
-    Asks,
-    Audit,
-    CommandRecord,
-    Commands,
-    Devices,
-    ForbiddenError,
-    Health,
-    Result,
-    Store,
-    Transaction,
-    service,
+from fleetwire.apps.tablets.web import (
+    WRONG_REQUEST,
+    Answer,
+    BadRequestError,
+    BrokerUnavailableError,
+    TheAudit,
+    TheClock,
+    TheCommands,
+    TheDevices,
+    TheHealth,
+    TheStore,
 )
-from fleetwire.kit.instants import iso, now
-
-TheStore = Annotated[Store, service(Store)]
-TheDevices = Annotated[Devices, service(Devices)]
-TheCommands = Annotated[Commands, service(Commands)]
-TheAudit = Annotated[Audit, service(Audit)]
-TheHealth = Annotated[Health, service(Health)]
-Answer = dict[str, Any]
+from fleetwire.kit import (
+    CREATES,
+    Asks,
+    CommandRecord,
+    DeviceRecord,
+    ForbiddenError,
+    Result,
+    Transaction,
+)
+from fleetwire.kit.etags import PRECONDITIONS, IfMatch, etag
+from fleetwire.kit.instants import iso
 
 METRICS_SHOWN = 10
 ACTIONS_SHOWN = 20
@@ -43,9 +44,11 @@ def device_routes(bounds: Bounds) -> APIRouter:
     router = APIRouter(prefix="/api/device", tags=["devices"], responses=WRONG_REQUEST)
 
     @router.post("/", include_in_schema=False)
-    @router.post("", responses={409: {"description": "The deviceCode is taken"}})
+    @router.post(
+        "", responses={409: {"description": "The deviceCode is taken"}}, openapi_extra=CREATES
+    )
     async def register(
-        body: DeviceBody, caller: Asks, devices: TheDevices, store: TheStore
+        body: DeviceBody, caller: Asks, devices: TheDevices, store: TheStore, clock: TheClock
     ) -> Answer:
         """Register a tablet. Its MQTT credentials are in this answer only."""
         given = {
@@ -58,7 +61,7 @@ def device_routes(bounds: Bounds) -> APIRouter:
             caller, APP, body.device_code, TYPE, name=body.name, attributes=attributes
         )
         device = devices.find(APP, record.device_id)
-        at = now()
+        at = clock.now()
 
         def work(tx: Transaction) -> None:
             if device is not None:
@@ -79,10 +82,19 @@ def device_routes(bounds: Bounds) -> APIRouter:
 
     @router.get("/{id}")
     async def read_device(
-        id: str, caller: Asks, devices: TheDevices, store: TheStore, ledger: TheCommands
+        id: str,
+        caller: Asks,
+        devices: TheDevices,
+        store: TheStore,
+        ledger: TheCommands,
+        response: Response,
     ) -> Answer:
-        """Return a tablet with its last 10 metrics and 20 lines of its log."""
+        """Return a tablet with its last 10 metrics and 20 lines of its log.
+
+        Its ETag stands for what people set of it; a change may name it as If-Match.
+        """
         tablet = await fleet.one_of(caller, id, devices, store)
+        response.headers["ETag"] = _tag_of(tablet.record)
         key = tablet.row.id
         measured, lines = await store.read(
             lambda connection: (
@@ -121,6 +133,7 @@ def device_routes(bounds: Bounds) -> APIRouter:
             400: {"description": "Unknown action, or a parameter is missing"},
             503: {"description": "MQTT broker not available"},
         },
+        openapi_extra=CREATES,
     )
     async def send_command(
         id: str,
@@ -131,6 +144,7 @@ def device_routes(bounds: Bounds) -> APIRouter:
         ledger: TheCommands,
         audit: TheAudit,
         health: TheHealth,
+        clock: TheClock,
     ) -> Answer:
         """Send a command; it waits for a tablet that sleeps."""
         tablet = await fleet.one_of(caller, id, devices, store)
@@ -147,7 +161,7 @@ def device_routes(bounds: Bounds) -> APIRouter:
         command = commands.command_for(
             device, action, params, bounds.command_expires_in_s, caller.actor
         )
-        at = now()
+        at = clock.now()
 
         def work(tx: Transaction) -> Result[None]:
             action_log.add(
@@ -173,9 +187,16 @@ def device_routes(bounds: Bounds) -> APIRouter:
             "command": _view(sent),
         }
 
-    @router.put("/{id}")
+    @router.put("/{id}", responses=PRECONDITIONS)
     async def change_device(
-        id: str, body: DeviceChange, caller: Asks, devices: TheDevices, store: TheStore
+        id: str,
+        body: DeviceChange,
+        if_match: IfMatch,
+        response: Response,
+        caller: Asks,
+        devices: TheDevices,
+        store: TheStore,
+        clock: TheClock,
     ) -> Answer:
         """Change what is sent; null removes the serial number, the model or the version."""
         tablet = await fleet.one_of(caller, id, devices, store)
@@ -189,8 +210,16 @@ def device_routes(bounds: Bounds) -> APIRouter:
             for name, value in given.items()
             if name in body.model_dump(exclude_unset=True, by_alias=True)
         }
-        await devices.update(caller, APP, tablet.row.code, name=body.name, attributes=said)
-        at = now()
+        record = await devices.update(
+            caller,
+            APP,
+            tablet.row.code,
+            name=body.name,
+            attributes=said,
+            expects=lambda found: if_match.check(_tag_of(found)),
+        )
+        response.headers["ETag"] = _tag_of(record)
+        at = clock.now()
         await store.write(
             lambda tx: audit_log.add(tx, caller, "device.update", tablet.row.code, at)
         )
@@ -198,12 +227,14 @@ def device_routes(bounds: Bounds) -> APIRouter:
         return {"success": True, "data": changed.view()}
 
     @router.delete("/{id}", responses={400: {"description": "It is checked out"}})
-    async def delete_device(id: str, caller: Asks, devices: TheDevices, store: TheStore) -> Answer:
+    async def delete_device(
+        id: str, caller: Asks, devices: TheDevices, store: TheStore, clock: TheClock
+    ) -> Answer:
         """Remove a tablet: its credentials are revoked and its connections closed."""
         tablet = await fleet.one_of(caller, id, devices, store)
         caller.require("device.write")
         _check_at_home(tablet)
-        at = now()
+        at = clock.now()
         await devices.delete(caller, APP, tablet.row.code)
         await store.write(
             lambda tx: audit_log.add(tx, caller, "device.delete", tablet.row.code, at)
@@ -211,6 +242,10 @@ def device_routes(bounds: Bounds) -> APIRouter:
         return {"success": True, "data": {"id": tablet.row.id, "deviceCode": tablet.row.code}}
 
     return router
+
+
+def _tag_of(record: DeviceRecord) -> str:
+    return etag(record.id, record.name, record.attributes)
 
 
 def _check_at_home(tablet: Tablet) -> None:

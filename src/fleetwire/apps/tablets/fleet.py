@@ -9,7 +9,7 @@ from fleetwire.apps.tablets.presence import APP
 from fleetwire.apps.tablets.rows import add_row
 from fleetwire.apps.tablets.tables import tablets
 from fleetwire.kit import Caller, Device, DeviceRecord, Devices, NotFoundError, Store, Transaction
-from fleetwire.kit.instants import iso, now
+from fleetwire.kit.instants import iso
 
 PAGE = 1000
 KEY_DIGITS = 18  # more do not fit into 64 bits for certain
@@ -128,11 +128,10 @@ def _rows(connection: Connection, organization_id: int) -> dict[int, Row[Any]]:
 
 
 def _add(tx: Transaction, records: Sequence[DeviceRecord]) -> None:
-    at = now()
     for record in records:
         is_there = select(tablets.c.id).where(tablets.c.id == record.id)
         if tx.execute(is_there).one_or_none() is None:
-            add_row(tx, record.id, record.organization_id, record.device_id, at)
+            add_row(tx, record.id, record.organization_id, record.device_id, record.created_at)
 
 
 def _iso(at: int | None) -> str | None:

@@ -1,20 +1,38 @@
-"""The location message, the history of places and the route."""
+"""Where tablets are: the location message, the history of places, the route.
 
-from collections.abc import Callable
+HTTP: `/api/device/{id}/location-history` and `/route`.
+"""
+
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from math import asin, cos, radians, sin, sqrt
+from typing import Annotated, Any
 
+from fastapi import APIRouter, Query
 from sqlalchemy import Connection, bindparam, insert, select
 
-from fleetwire.apps.tablets import fields
+from fleetwire.apps.tablets import fields, fleet
 from fleetwire.apps.tablets.bounds import Bounds
-from fleetwire.apps.tablets.distance import Point, distance_m, thinned
 from fleetwire.apps.tablets.fields import Body
 from fleetwire.apps.tablets.presence import hear
 from fleetwire.apps.tablets.rows import keep_newest, row_of
 from fleetwire.apps.tablets.tables import locations
-from fleetwire.kit import Device, Effect, Event, Incoming, NotAcceptedError, Transaction
-from fleetwire.kit.instants import iso
+from fleetwire.apps.tablets.web import WRONG_REQUEST, Answer, TheClock, TheDevices, TheStore
+from fleetwire.kit import (
+    Asks,
+    Device,
+    Effect,
+    Event,
+    Incoming,
+    InvalidValueError,
+    NotAcceptedError,
+    Transaction,
+)
+from fleetwire.kit.instants import iso, parse
+
+EARTH_M = 6_371_000.0  # mean radius; the ellipsoid differs by 0.5 % at most
+
+Point = tuple[float, float]  # latitude, longitude in degrees
 
 LOCATION_EVENT = "device.location"
 MOST_ACCURACY_M = 1e7
@@ -29,6 +47,16 @@ _newest = (
 )
 
 Handler = Callable[[Device, dict[str, Any], Incoming, Transaction], list[Effect]]
+
+HOUR_US = 3_600_000_000
+DAY_US = 24 * HOUR_US
+MOST_DAYS = 366.0
+
+Hours = Annotated[float | None, Query(gt=0, le=24 * MOST_DAYS, description="The last so many")]
+Days = Annotated[float | None, Query(gt=0, le=MOST_DAYS, description="The last so many")]
+Moment = Annotated[str | None, Query(max_length=64, description="ISO 8601 or epoch")]
+
+router = APIRouter(prefix="/api/device", tags=["places"], responses=WRONG_REQUEST)
 
 
 def location_receiver(bounds: Bounds) -> Handler:
@@ -136,3 +164,109 @@ def _within(span: Span) -> list[Any]:
     if span.to_at is not None:
         found.append(locations.c.at < span.to_at)
     return found
+
+
+def distance_m(a: Point, b: Point) -> float:
+    """Return the great-circle distance in metres (haversine)."""
+    (lat_a, lng_a), (lat_b, lng_b) = (map(radians, point) for point in (a, b))
+    half = sin((lat_b - lat_a) / 2) ** 2 + cos(lat_a) * cos(lat_b) * sin((lng_b - lng_a) / 2) ** 2
+    return 2 * EARTH_M * asin(min(1.0, sqrt(half)))
+
+
+def thinned(points: Iterable[Point], min_distance_m: float) -> list[Point]:
+    """Return the points of a path that are so far from the one kept before; the first and last are.
+
+    A tablet that lies still scatters by the error of its receiver, which is no way gone.
+    """
+    kept: list[Point] = []
+    last: Point | None = None
+    for point in points:
+        last = point
+        if not kept or distance_m(kept[-1], point) >= min_distance_m:
+            kept.append(point)
+    if last is not None and kept[-1] != last:
+        kept.append(last)
+    return kept
+
+
+@router.get("/{id}/location-history")
+async def read_location_history(
+    id: str,
+    caller: Asks,
+    devices: TheDevices,
+    store: TheStore,
+    clock: TheClock,
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
+    offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
+    hours: Hours = None,
+    days: Days = None,
+    startDate: Moment = None,  # noqa: N803 - the field's own spelling of a parameter
+    endDate: Moment = None,  # noqa: N803 - likewise
+) -> Answer:
+    """Return places oldest first: of the last hours or days, or between two dates."""
+    span = span_of(clock.now(), hours=hours, days=days, start=startDate, end=endDate)
+    tablet = await fleet.one_of(caller, id, devices, store)
+    found = await store.read(
+        lambda connection: history(connection, tablet.row.id, span, limit, offset)
+    )
+    return {"success": True, "data": found, "count": len(found)}
+
+
+@router.get("/{id}/route")
+async def read_route(
+    id: str,
+    caller: Asks,
+    devices: TheDevices,
+    store: TheStore,
+    clock: TheClock,
+    days: Annotated[float, Query(gt=0, le=MOST_DAYS)] = 7,
+    minDistance: Annotated[  # noqa: N803 - the field's own spelling of a parameter
+        float, Query(ge=0, le=1e7, description="Metres between points")
+    ] = 200,
+) -> Answer:
+    """Return the way that a tablet went as `[[latitude, longitude], …]`, oldest first."""
+    span = span_of(clock.now(), days=days)
+    tablet = await fleet.one_of(caller, id, devices, store)
+    points = await store.read(
+        lambda connection: route(connection, tablet.row.id, span, minDistance)
+    )
+    return {"success": True, "data": [list(point) for point in points]}
+
+
+def span_of(
+    at: int,
+    *,
+    hours: float | None = None,
+    days: float | None = None,
+    start: str | None = None,
+    end: str | None = None,
+) -> Span:
+    """Return the span that was asked for at this instant; the latest beginning counts.
+
+    Raises InvalidValueError.
+    """
+    begins: list[int] = []
+    if hours is not None:
+        begins.append(at - round(hours * HOUR_US))
+    if days is not None:
+        begins.append(at - round(days * DAY_US))
+    if start is not None:
+        begins.append(parse(_plus(start), "startDate"))
+    to_at = None if end is None else _end_of(end)
+    from_at = max(begins, default=None)
+    if from_at is not None and to_at is not None and to_at <= from_at:
+        raise InvalidValueError("endDate must be after the beginning", field="endDate")
+    return Span(from_at, to_at)
+
+
+def _end_of(text: str) -> int:
+    at = parse(_plus(text), "endDate")
+    # A date without a time means that whole day.
+    return at + DAY_US if len(text.strip()) == len("2026-01-31") and "-" in text else at
+
+
+def _plus(text: str) -> str:
+    # An unescaped `+01:00` in a query arrives with a space.
+    head, space, zone = text.strip().rpartition(" ")
+    is_zone = space and "T" in head and zone.replace(":", "").isdigit()
+    return f"{head}+{zone}" if is_zone else text

@@ -1,9 +1,12 @@
 """Virtual tablets: they walk about, sleep, die, wake again, and do what they are told.
 
-Each is a function of seed and number. What it did it remembers itself, so that a test can compare
-the server's tables with the truth.
+Each is a function of seed and number, and lives in steps: a status each, every second time a place
+and metrics, sleep and death for some of them. Whatever it says it says until it is acknowledged, so
+that the same fleet does the same however quick the server is. What it did it remembers itself, for
+tests that compare the server's tables with the truth.
 """
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from random import Random
@@ -48,8 +51,14 @@ class VirtualTablet(simulation.VirtualDevice):
         self.battery: int | None = None
         self.place: tuple[float, float] | None = None
         self.is_there = False
+        self.has_finished = False  # it has lived all the steps that it was given, and undisturbed
         self.commands: Counter[str] = Counter()  # by id: how often each arrived
         self._random = Random(f"{settings.seed}:{number}")
+        # Of what it is asked to do beside its life, so that its life stays the same.
+        self._asked = Random(f"{settings.seed}:{number}:asked")
+        self._steps = settings.steps
+        self._step = 0
+        self._due_s = 0.0
         self._interval_s = settings.interval_s
         self._counts = counts
         self._level = self._random.uniform(20, 100)
@@ -62,10 +71,10 @@ class VirtualTablet(simulation.VirtualDevice):
         # A fleet was switched on by people: not all at once.
         await link.pause(self._random.uniform(0, self._interval_s))
         await self._boot(link)
-        step = 0
-        while not link.is_over:
-            await self._work(link, step)
-            step += 1
+        while not link.is_over and (self._steps is None or self._step < self._steps):
+            self._due_s = time.monotonic() + self._interval_s
+            await self._work(link)
+            self._step += 1
             chance = self._random.random()
             if chance < DIES:
                 await self._die(link)
@@ -73,6 +82,7 @@ class VirtualTablet(simulation.VirtualDevice):
                 await self._sleep(link)
             else:
                 await self._listen(link)
+        self.has_finished = not link.is_over
         self.is_there = False
         await link.disconnect()
 
@@ -82,19 +92,22 @@ class VirtualTablet(simulation.VirtualDevice):
         self.is_there = True
         await self._tell(link, "BOOT")
 
-    async def _work(self, link: Link, step: int) -> None:
+    async def _work(self, link: Link) -> None:
         self._drain()
-        battery = round(self._level)
-        if not await link.publish(self._topic("status"), self._status(battery)):
-            if not link.is_over:
-                await link.connect()
-            return
-        self._counts["statuses"] += 1
-        self.battery = battery
-        if step % PLACE_EVERY == 0:
+        await self._report(link, self._random)
+        if self._step % PLACE_EVERY == 0:
             await self._walk(link)
-            if await link.publish(self._topic("metrics"), self._metrics()):
-                self._counts["metrics"] += 1
+            await self._measure(link, self._random)
+
+    async def _report(self, link: Link, random: Random) -> None:
+        battery = round(self._level)
+        if await self._send(link, "status", self._status(battery, random)):
+            self._counts["statuses"] += 1
+            self.battery = battery
+
+    async def _measure(self, link: Link, random: Random) -> None:
+        if await self._send(link, "metrics", self._metrics(random)):
+            self._counts["metrics"] += 1
 
     async def _walk(self, link: Link) -> None:
         north, east = self._random.uniform(-STEP_M, STEP_M), self._random.uniform(-STEP_M, STEP_M)
@@ -107,16 +120,17 @@ class VirtualTablet(simulation.VirtualDevice):
             "accuracy": round(self._random.uniform(3, 30), 1),
             "timestamp": now() // 1000,
         }
-        if await link.publish(self._topic("location"), body):
+        if await self._send(link, "location", body):
             self._counts["places"] += 1
             self.place = self._position
 
     async def _listen(self, link: Link) -> None:
-        """Wait for the next step; what it is told meanwhile it does."""
-        received = await link.receive(self._interval_s)
-        while received is not None:
+        """Wait for the next step, due so long after the last; what it is told meanwhile it does."""
+        while (left_s := self._due_s - time.monotonic()) > 0:
+            received = await link.receive(left_s)
+            if received is None:
+                return
             await self._obey(link, received)
-            received = await link.receive(self._interval_s)
 
     async def _obey(self, link: Link, received: Received) -> None:
         told = received.json()
@@ -126,7 +140,8 @@ class VirtualTablet(simulation.VirtualDevice):
         if action in _TELLS:
             await self._tell(link, _TELLS[action])
         elif action == "SEND_DATA_NOW":
-            await self._work(link, 0)
+            await self._report(link, self._asked)
+            await self._measure(link, self._asked)
         elif action == "RESTART_DEVICE":
             await self._tell(link, "SHUTDOWN")
             link.drop()
@@ -136,7 +151,7 @@ class VirtualTablet(simulation.VirtualDevice):
         self._counts["sleeps"] += 1
         self.is_there = False
         await link.disconnect()
-        await link.pause(self._random.uniform(2, 6) * self._interval_s)
+        await self._rest(link, self._random.randrange(2, 7))
         await link.connect()
         self.is_there = True
 
@@ -144,14 +159,27 @@ class VirtualTablet(simulation.VirtualDevice):
         self._counts["deaths"] += 1
         self.is_there = False
         link.drop()
-        await link.pause(self._random.uniform(3, 8) * self._interval_s)
+        await self._rest(link, self._random.randrange(3, 9))
         if not link.is_over:
             await self._boot(link)
 
+    async def _rest(self, link: Link, steps: int) -> None:
+        self._step += steps
+        await link.pause(steps * self._interval_s)
+
     async def _tell(self, link: Link, event_type: str) -> None:
         body = {"eventType": event_type, "message": "", "timestamp": now() // 1000}
-        if await link.publish(self._topic("event"), body):
+        if await self._send(link, "event", body):
             self._counts["events"] += 1
+
+    async def _send(self, link: Link, kind: str, body: dict[str, Any]) -> bool:
+        """Send it until it is acknowledged, as a tablet does; False if the end comes first."""
+        while not await link.publish(self._topic(kind), body):
+            if link.is_over:
+                return False
+            await link.pause(self._interval_s)
+            await link.connect()
+        return True
 
     def _drain(self) -> None:
         if self._is_charging:
@@ -161,9 +189,9 @@ class VirtualTablet(simulation.VirtualDevice):
             self._level -= self._random.uniform(0.2, 1)
             self._is_charging = self._level < 15
 
-    def _status(self, battery: int) -> dict[str, Any]:
+    def _status(self, battery: int, random: Random) -> dict[str, Any]:
         least = {"battery": battery, "wifiStatus": True}
-        if self._random.random() < PARTIAL:
+        if random.random() < PARTIAL:
             return least
         return least | {
             "deviceId": self.device_id,
@@ -173,7 +201,7 @@ class VirtualTablet(simulation.VirtualDevice):
             "chargingMethod": "USB" if self._is_charging else "NONE",
             "mobileDataEnabled": False,
             "networkConnected": True,
-            "screenOn": self._random.random() < 0.5,
+            "screenOn": random.random() < 0.5,
             "volumeLevel": self._volume,
             "bluetoothEnabled": False,
             "installedAppsCount": 90,
@@ -191,10 +219,10 @@ class VirtualTablet(simulation.VirtualDevice):
             "bootTime": 0,
         }
 
-    def _metrics(self) -> dict[str, Any]:
-        used = self._random.randrange(1_000_000_000, 3_000_000_000)
+    def _metrics(self, random: Random) -> dict[str, Any]:
+        used = random.randrange(1_000_000_000, 3_000_000_000)
         return {
-            "cpu": round(self._random.uniform(2, 80), 1),
+            "cpu": round(random.uniform(2, 80), 1),
             "memory": {"total": 4_294_967_296, "used": used, "available": 4_294_967_296 - used},
             "storage": {
                 "total": 64_000_000_000,
@@ -213,6 +241,8 @@ class VirtualTablet(simulation.VirtualDevice):
 class Simulator(simulation.Simulator):
     """A fleet of tablets."""
 
+    counts_steps = True
+
     def __init__(self, settings: SimulationSettings) -> None:
         self.counts: Counter[str] = Counter()
         self.tablets = [
@@ -224,6 +254,9 @@ class Simulator(simulation.Simulator):
         return self.tablets
 
     def summary(self) -> dict[str, str]:
+        """Return counts, which are the same for the same seed where all live the same steps."""
         names = ("statuses", "places", "metrics", "events", "commands", "sleeps", "deaths")
         repeated = sum(count - 1 for tablet in self.tablets for count in tablet.commands.values())
-        return {name: str(self.counts[name]) for name in names} | {"repeated": str(repeated)}
+        unfinished = sum(not tablet.has_finished for tablet in self.tablets)
+        more = {"repeated": str(repeated), "unfinished": str(unfinished)}
+        return {name: str(self.counts[name]) for name in names} | more

@@ -1,8 +1,32 @@
-"""What this app refuses, and the form in which it says so."""
+"""What all routes share: the services they are given, the form of answers and errors, `/health`."""
 
-from typing import Any
+import time
+from typing import Annotated, Any
 
-from fleetwire.kit import DomainError, ErrorForm
+from fastapi import APIRouter
+
+from fleetwire.kit import (
+    Audit,
+    Clock,
+    Commands,
+    Devices,
+    DomainError,
+    ErrorForm,
+    Health,
+    People,
+    Store,
+    service,
+)
+from fleetwire.kit.instants import iso
+
+TheStore = Annotated[Store, service(Store)]
+TheDevices = Annotated[Devices, service(Devices)]
+TheCommands = Annotated[Commands, service(Commands)]
+ThePeople = Annotated[People, service(People)]
+TheAudit = Annotated[Audit, service(Audit)]
+TheHealth = Annotated[Health, service(Health)]
+TheClock = Annotated[Clock, service(Clock)]
+Answer = dict[str, Any]
 
 
 class UnavailableError(DomainError):
@@ -57,3 +81,21 @@ ERRORS = ErrorForm(
         },
     },
 )
+
+
+def health_routes() -> APIRouter:
+    """Return the route; `uptime` counts from now, in seconds."""
+    router = APIRouter(tags=["health"])
+    began = time.monotonic()
+
+    @router.get("/health")
+    async def read_health(health: TheHealth, clock: TheClock) -> Answer:
+        """Say that the listener answers, and whether tablets can be reached."""
+        return {
+            "status": "ok",
+            "timestamp": iso(clock.now()),
+            "uptime": round(time.monotonic() - began, 3),
+            "mqtt": {"connected": health.is_connected()},
+        }
+
+    return router
