@@ -230,6 +230,19 @@ def test_an_external_broker_that_cannot_be_reached(
     assert said in findings(outcome)["broker"][1]
 
 
+def test_an_external_broker_whose_certificate_cannot_be_checked(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MQTT_BROKER_URL", "mqtts://127.0.0.1:1")
+    monkeypatch.setenv("MQTT_BROKER_CA", "nowhere.pem")
+    outcome = run("doctor", "--json", *PORTS)
+    assert outcome.status == 1
+    checks = {each["about"]: each for each in json.loads(outcome.out)["checks"]}
+    found = checks["broker"]["found"]
+    assert found == "External broker: ca = nowhere.pem cannot be used: No such file or directory"
+    assert "mqtt port" not in checks  # none is opened
+
+
 def test_a_key_set_that_is_not_there(
     run: Run, free_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,7 +1,6 @@
 """`fleetwire publish` and `fleetwire subscribe`: a first try of the broker."""
 
 import asyncio
-import ssl
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +8,12 @@ from pathlib import Path
 
 from fleetwire.cli.console import note, printable, say
 from fleetwire.errors import FleetwireError
+from fleetwire.net.bridge.plan import BridgePlan
+from fleetwire.net.bridge.secure import context_of
 from fleetwire.net.client import MQTTClient
 from fleetwire.protocol import constants as c
 from fleetwire.protocol.packets import Subscription
+from fleetwire.runtime.source import source_plans
 from fleetwire.settings import Settings, reachable_at
 
 
@@ -21,10 +23,10 @@ class Target:
 
     host: str
     port: int
-    is_tls: bool
     username: str | None
     password: str | None
     client_id: str = ""
+    plan: BridgePlan | None = None  # the external broker's, if it is that one
 
     @classmethod
     def of(
@@ -42,15 +44,14 @@ class Target:
             return cls(
                 broker.host,
                 port or broker.port,
-                broker.is_tls,
                 username or broker.username,
                 password or broker.password,
                 client_id,
+                source_plans(settings, ())[0],
             )
         return cls(
             host or reachable_at(settings.bind),
             port or settings.mqtt_port,
-            False,
             username,
             password,
             client_id,
@@ -59,8 +60,10 @@ class Target:
     async def connect(self) -> MQTTClient:
         """Return a client that is connected. Raises ClientError."""
         client = MQTTClient(self.client_id, username=self.username, password=self.password)
-        tls = ssl.create_default_context() if self.is_tls else None
-        await client.connect(self.host, self.port, tls=tls)
+        plan = self.plan
+        tls = context_of(plan) if plan is not None and plan.is_tls else None
+        websocket = None if plan is None else plan.websocket
+        await client.connect(self.host, self.port, tls=tls, websocket=websocket)
         return client
 
 

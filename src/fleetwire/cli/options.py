@@ -4,6 +4,7 @@ import functools
 import inspect
 import keyword
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +16,37 @@ Token = Annotated[str | None, typer.Option(help="Access token.", show_default="F
 From = Annotated[str | None, typer.Option("--from", help="Then or later: ISO 8601 or epoch.")]
 To = Annotated[str | None, typer.Option("--to", help="Before: ISO 8601 or epoch.")]
 AsJson = Annotated[bool, typer.Option("--json", help="For a program.")]
+
+DataDir = Annotated[
+    Path | None, typer.Option(help="Where everything is kept.", show_default="./data")
+]
+Bind = Annotated[
+    str | None,
+    typer.Option(
+        help="Address to listen on. On loopback clients may connect without a password; on any "
+        "other, never.",
+        show_default="127.0.0.1",
+    ),
+]
+HttpPort = Annotated[int | None, typer.Option(help="REST; 0 = any free.", show_default="8000")]
+MqttPort = Annotated[int | None, typer.Option(help="MQTT; 0 = any free.", show_default="1883")]
+MqttWsPort = Annotated[
+    int | None, typer.Option(help="MQTT over WebSocket; 0 = any free.", show_default="9001")
+]
+Apps = Annotated[
+    str | None,
+    typer.Option(help="Apps to run, with commas between them.", show_default="all installed"),
+]
+AppPort = Annotated[
+    list[str] | None,
+    typer.Option(metavar="APP=PORT", help="Port of an app's listener; may be repeated."),
+]
+Username = Annotated[str | None, typer.Option("--username", "-u", help="MQTT user name.")]
+Password = Annotated[str | None, typer.Option("--password", "-P", help="MQTT password.")]
+Host = Annotated[str | None, typer.Option("--host", "-h", help="Broker; as the settings say.")]
+Port = Annotated[int | None, typer.Option("--port", "-p", help="Its port.")]
+ClientId = Annotated[str, typer.Option("--client-id", "-i", help="Empty: the broker names us.")]
+Qos = Annotated[int, typer.Option("--qos", "-q", min=0, max=2, help="0, 1 or 2.")]
 
 
 def narrowing(options: Mapping[str, Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -1,4 +1,4 @@
-"""`fleetwire accounts`: people, their invitations, passwords and logins."""
+"""`fleetwire accounts` and `login`: people, their invitations, passwords and logins."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fleetwire.cli.options import AsJson, Token, Url, rest, settings
+from fleetwire.cli.options import AsJson, Token, Url, http_url, rest, settings
 
 accounts_app = typer.Typer(help="List, invite and remove people; let them set a new password.")
 sessions_app = typer.Typer(help="List and end your own logins.")
@@ -14,6 +14,28 @@ accounts_app.add_typer(sessions_app, name="sessions")
 
 AccountId = Annotated[int, typer.Argument(help="Number of the account.")]
 Role = Annotated[str, typer.Option(help="viewer, operator, administrator, owner.")]
+
+
+def login(
+    username: Annotated[str, typer.Argument(help="User name or e-mail.")] = "admin",
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read the password from standard input.")
+    ] = False,
+    url: Url = None,
+) -> None:
+    """Sign in and write an access token.
+
+    [dim]export FLEETWIRE_TOKEN=$(fleetwire login admin)[/]
+    """
+    import sys
+    from getpass import getpass
+
+    from fleetwire.cli.console import say
+    from fleetwire.cli.rest import RestClient
+
+    client = RestClient(http_url(settings(), url))
+    password = sys.stdin.readline().rstrip("\n") if password_stdin else getpass()
+    say(client.login(username, password))
 
 
 @accounts_app.command("list")

@@ -13,6 +13,7 @@ from fleetwire.runtime.loader import simulator_of
 from fleetwire.runtime.simulation import Logins, Tally, drive
 
 REGISTRATIONS_AT_ONCE = 4
+LATE_S = 120.0  # devices that count their steps may take so much longer than was asked for
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ async def _drive(plan: AppPlan, simulator: Simulator, logins: Logins, tally: Tal
             simulator,
             plan.host,
             plan.port,
-            duration_s=plan.duration_s,
+            duration_s=plan.duration_s + (LATE_S if simulator.counts_steps else 0),
             logins=logins,
             tally=tally,
         )

@@ -4,6 +4,9 @@ import asyncio
 import ssl
 
 from fleetwire.cli.checks.finding import TIMEOUT_S, Finding
+from fleetwire.errors import SettingsError
+from fleetwire.net.bridge.plan import BridgePlan
+from fleetwire.net.bridge.secure import context_of
 from fleetwire.net.client import (
     ClientError,
     ConnectionRefusedByServerError,
@@ -11,6 +14,7 @@ from fleetwire.net.client import (
     UnreachableError,
 )
 from fleetwire.protocol import constants as c
+from fleetwire.runtime.source import source_plans
 from fleetwire.settings import Settings, is_loopback, reachable_at
 
 
@@ -18,17 +22,8 @@ def check_broker(
     settings: Settings, running: bool, username: str | None, password: str | None
 ) -> list[Finding]:
     """Connect to the broker as MQTT clients do: the one of MQTT_BROKER_URL, or the embedded one."""
-    external = settings.external_broker
-    if external is not None:
-        where = f"{external.host}:{external.port}"
-        client = MQTTClient(
-            username=username or external.username, password=password or external.password
-        )
-        tls = ssl.create_default_context() if external.is_tls else None
-        error = _try_to_connect(client, external.host, external.port, tls)
-        if error is None:
-            return [Finding("broker", "good", f"{where} (MQTT_BROKER_URL) accepts us")]
-        return [_explain_refusal("broker", error, "MQTT_BROKER_URL")]
+    for plan in source_plans(settings, ()):
+        return [_check_external(plan, username, password)]
     if not running:
         advice = "Start it with: fleetwire serve"
         return [Finding("broker", "notice", "embedded; the server does not run now", advice)]
@@ -41,6 +36,23 @@ def check_broker(
         else:
             findings.append(_explain_refusal("credential", error, "--username and --password"))
     return findings
+
+
+def _check_external(plan: BridgePlan, username: str | None, password: str | None) -> Finding:
+    where = f"{plan.host}:{plan.port}"
+    client = MQTTClient(
+        version=c.V311 if plan.version == "3.1.1" else c.V5,
+        username=username or plan.username,
+        password=password or plan.password,
+    )
+    try:
+        tls = context_of(plan) if plan.is_tls else None
+    except SettingsError as error:
+        return Finding("broker", "wrong", str(error), "Correct the path, or the file.")
+    failure = _try_to_connect(client, plan.host, plan.port, tls, plan.websocket)
+    if failure is None:
+        return Finding("broker", "good", f"{where} (MQTT_BROKER_URL) accepts us")
+    return _explain_refusal("broker", failure, "MQTT_BROKER_URL")
 
 
 def _check_anonymous(settings: Settings) -> Finding:
@@ -71,10 +83,14 @@ def _check_anonymous(settings: Settings) -> Finding:
 
 
 def _try_to_connect(
-    client: MQTTClient, host: str, port: int, tls: ssl.SSLContext | None
+    client: MQTTClient,
+    host: str,
+    port: int,
+    tls: ssl.SSLContext | None,
+    websocket: str | None = None,
 ) -> ClientError | None:
     async def run() -> None:
-        await client.connect(host, port, tls=tls, timeout_s=TIMEOUT_S)
+        await client.connect(host, port, tls=tls, websocket=websocket, timeout_s=TIMEOUT_S)
         await client.disconnect()
 
     try:

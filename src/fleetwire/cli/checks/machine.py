@@ -85,7 +85,8 @@ def load(settings: Settings) -> tuple[list[App], Finding]:
     except (SettingsError, ImportError) as error:
         return [], Finding("apps", "wrong", str(error), "Correct it, or leave the app out.")
     names = ", ".join(app.name for app in apps) or "none"
-    unknown = sorted(set(settings.app_ports) - {app.name for app in apps})
+    known = {app.name for app in apps} | {f"{app.name}.coap" for app in apps if app.coap}
+    unknown = sorted(set(settings.app_ports) - known)
     if unknown:
         advice = "Correct FLEETWIRE_APP_PORTS (--app-port)."
         found = f"{names}; a port is set for {', '.join(unknown)}, which does not run"

@@ -20,13 +20,14 @@ SETTING_OF_PORT: Mapping[str, str] = {
 
 def ports_of(settings: Settings, apps: list[App]) -> dict[str, int]:
     """Return every port that the server listens on, by what it is for."""
-    ports = {
-        "http port": settings.http_port,
-        "mqtt port": settings.mqtt_port,
-        "mqtt websocket port": settings.mqtt_ws_port,
-        "mqtt tls port": settings.mqtt_tls_port or 0,
-        "mqtt secure websocket port": settings.mqtt_wss_port or 0,
-    }
+    ports = {"http port": settings.http_port}
+    if settings.external_broker is None:
+        ports |= {
+            "mqtt port": settings.mqtt_port,
+            "mqtt websocket port": settings.mqtt_ws_port,
+            "mqtt tls port": settings.mqtt_tls_port or 0,
+            "mqtt secure websocket port": settings.mqtt_wss_port or 0,
+        }
     for app in apps:
         if app.listener is not None:
             ports[f"{app.name} port"] = settings.app_ports.get(app.name, app.listener.port)
