@@ -501,3 +501,65 @@ def test_another_word_for_unknown_devices_is_refused(tmp_path: Path, said: str) 
 def test_certificates_enrol_only_where_they_say_who_somebody_is(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"tls\.enrol .* FLEETWIRE_TLS_IDENTITY=common_name"):
         load(environ={"FLEETWIRE_TLS_ENROL": "medical"}, cwd=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("environ", "address"),
+    [
+        ({"MQTT_BROKER_URL": "ws://hub"}, BrokerAddress("hub", 80, False, None, None, "/mqtt")),
+        (
+            {"MQTT_BROKER_URL": "wss://hub/a?b=1"},
+            BrokerAddress("hub", 443, True, None, None, "/a?b=1"),
+        ),
+        (
+            {"MQTT_BROKER_URL": "mqtt://hub", "MQTT_USERNAME": "me", "MQTT_PASSWORD": "it"},
+            BrokerAddress("hub", 1883, False, "me", "it"),
+        ),
+        (
+            {"MQTT_BROKER_URL": "mqtt://you:yours@hub", "MQTT_USERNAME": "me"},
+            BrokerAddress("hub", 1883, False, "you", "yours"),
+        ),
+        (
+            {"MQTT_HOST": "hub", "MQTT_PORT": "8884", "MQTT_PROTOCOL": "mqtts"},
+            BrokerAddress("hub", 8884, True, None, None),
+        ),
+        ({"MQTT_HOST": "::1"}, BrokerAddress("::1", 1883, False, None, None)),
+        ({"MQTT_HOST": "hub", "ENABLE_MQTT": "true"}, None),
+        ({"MQTT_USERNAME": "me"}, None),
+    ],
+)
+def test_where_the_external_broker_is(
+    environ: dict[str, str], address: BrokerAddress | None, tmp_path: Path
+) -> None:
+    assert load(environ=environ, cwd=tmp_path).external_broker == address
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"MQTT_BROKER_URL": "http://hub"}, "must be an address such as mqtt://"),
+        ({"MQTT_BROKER_URL": "mqtt://hub/path"}, "must have no path"),
+        ({"MQTT_HOST": "hub", "MQTT_PROTOCOL": "amqp"}, "MQTT_PROTOCOL, MQTT_HOST, MQTT_PORT"),
+        ({"MQTT_BROKER_CA": "ca.pem"}, "mqtt:// is not encrypted"),
+        (
+            {"MQTT_BROKER_URL": "mqtts://hub", "MQTT_BROKER_KEY": "key.pem"},
+            "set MQTT_BROKER_CERTIFICATE",
+        ),
+        ({"MQTT_BROKER_SHARE": "a/b"}, "without / + #, or off"),
+        ({"MQTT_BROKER_TOPICS": "a/#/b"}, "must be Topic Filters"),
+        ({"MQTT_BROKER_TOPICS": "$share/a/b"}, "which source.share adds"),
+    ],
+)
+def test_what_cannot_be_meant_of_an_external_broker(
+    environ: dict[str, str], said: str, tmp_path: Path
+) -> None:
+    environ = {"MQTT_BROKER_URL": "mqtt://hub"} | environ if "MQTT_HOST" not in environ else environ
+    with pytest.raises(SettingsError) as caught:
+        load(environ=environ, cwd=tmp_path)
+    assert said in str(caught.value)
+
+
+def test_no_bridge_may_be_called_as_the_external_broker_is(tmp_path: Path) -> None:
+    bridges = '[{"name": "source", "url": "mqtt://x", "topics": [{"filter": "a"}]}]'
+    with pytest.raises(SettingsError, match="give it another name"):
+        load(environ={"MQTT_BROKER_URL": "mqtt://hub", "FLEETWIRE_BRIDGES": bridges}, cwd=tmp_path)

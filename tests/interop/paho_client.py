@@ -51,14 +51,20 @@ class PahoClient:
         self.paho.on_unsubscribe = lambda _c, _u, _m, _r, _p: self._unsubscribed.put(None)
         self.paho.on_disconnect = lambda _c, _u, _f, reason, _p: self._disconnected.put(reason)
 
-    def connect(self, port: int) -> tuple[bool, ReasonCode]:
+    def connect(self, port: int, keep_alive_s: int = 60) -> tuple[bool, ReasonCode]:
         """Connect; return (session present, reason) of the CONNACK."""
         if self._v5:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho
             properties.SessionExpiryInterval = 0 if self._clean else 60
-            self.paho.connect("127.0.0.1", port, clean_start=self._clean, properties=properties)
+            self.paho.connect(
+                "127.0.0.1",
+                port,
+                keep_alive_s,
+                clean_start=self._clean,
+                properties=properties,
+            )
         else:
-            self.paho.connect("127.0.0.1", port)
+            self.paho.connect("127.0.0.1", port, keep_alive_s)
         self.paho.loop_start()
         return self._connected.get(timeout=WAIT_S)
 

@@ -14,7 +14,7 @@ from fleetwire.runtime.house import House
 from fleetwire.settings.loading import load
 from tests.routes.things import THEIRS, TableGate, Things
 
-APPS = ("medical", "tablets", "vending")
+APPS = ("medical", "messaging", "tablets", "vending")
 
 
 class Served:
@@ -28,7 +28,11 @@ class Served:
             for name, app in self.apps.items()
         }
         self.things = Things(
-            house, self.http["platform"], self.http["tablets"], self.http["vending"]
+            house,
+            self.http["platform"],
+            self.http["tablets"],
+            self.http["vending"],
+            self.http["messaging"],
         )
 
 

@@ -18,6 +18,7 @@ pytestmark = [
             ("/api/v1/devices/medical/{device}", "name"),
             ("/api/v1/areas/{area}", "name"),
             ("/api/v1/device-types/{type}", "description"),
+            ("/api/v1/rules/medical/{chain}", "description"),
         ],
     ),
 ]

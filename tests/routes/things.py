@@ -58,11 +58,13 @@ class Things:
         http: httpx.AsyncClient,
         tablets: httpx.AsyncClient,
         vending: httpx.AsyncClient,
+        messaging: httpx.AsyncClient,
     ) -> None:
         self._house = house
         self._http = http
         self._tablets = tablets
         self._vending = vending
+        self._messaging = messaging
         self._numbers = itertools.count(1)
         self._clients: list[MQTTClient] = []
 
@@ -156,6 +158,23 @@ class Things:
 
         return await self._house.database.write(work)
 
+    async def _subscription(self, made: dict[str, str]) -> str:
+        topic = f"chat/{self._ours()}"
+        answer = await self._messaging.post(
+            "/mqtt/subscribe", json={"topic": topic}, headers=bearer(OURS)
+        )
+        assert answer.status_code == 201, answer.text
+        return topic
+
+    async def _member(self, made: dict[str, str]) -> str:
+        return "7"
+
+    async def _chat_room(self, made: dict[str, str]) -> str:
+        room = self._ours()
+        answer = await self._messaging.put(f"/mqtt/rooms/{room}/members/7", headers=bearer(OURS))
+        assert answer.status_code == 200, answer.text
+        return room
+
     async def _post_to_vending(self, path: str, body: Any) -> Any:
         answer = await self._vending.post(path, json=body, headers=bearer(OURS))
         assert answer.status_code in (200, 201), answer.text
@@ -225,6 +244,10 @@ class Things:
     async def _batch(self, made: dict[str, str]) -> str:
         body = {"app": "medical", "devices": [await self._device(made)], "name": "start_monitoring"}
         return str((await self._post("/api/v1/command-batches", body))["id"])
+
+    async def _chain(self, made: dict[str, str]) -> str:
+        chain = {"app": "medical", "name": self._ours()}
+        return str((await self._post("/api/v1/rules", chain))["id"])
 
     async def _rerun(self, made: dict[str, str]) -> str:
         body = {"ids": [await self._refused(made)]}

@@ -22,6 +22,7 @@ from fleetwire.features.jobs import tables as _jobs  # noqa: F401
 from fleetwire.features.organizations import tables as _organizations  # noqa: F401
 from fleetwire.features.provisioning import tables as _provisioning  # noqa: F401
 from fleetwire.features.quarantine import tables as _quarantine  # noqa: F401
+from fleetwire.features.rules import tables as _rules  # noqa: F401
 from fleetwire.features.telemetry import tables as _telemetry  # noqa: F401
 from fleetwire.store.database import Database
 from fleetwire.store.journal import tables as _journal  # noqa: F401
@@ -32,7 +33,7 @@ from fleetwire.web import tables as _web  # noqa: F401
 PLATFORM = [
     "0001_first", "0002_journal", "0003_identities", "0050_first_answers", "0040_audit_chain",
     "0030_commands", "0020_groups", "0010_people", "0061_types", "0062_provisioning",
-    "0063_accounts", "0064_jobs",
+    "0063_accounts", "0064_jobs", "0065_rules",
 ]  # fmt: skip
 
 
