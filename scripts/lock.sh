@@ -16,7 +16,7 @@ compile() {
         --no-header --no-annotate --no-emit-index-url --no-emit-find-links "$@"
 }
 
-compile --group build "$@" --output-file requirements/run.txt
+compile --group build --extra coap "$@" --output-file requirements/run.txt
 compile --group build --extra dev --extra otel --constraint requirements/run.txt "$@" \
     --output-file requirements/dev.txt
 

@@ -4,10 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.apps.openapi import check_answers
 from tests.apps.tablets.house import tablets_house, url_of
 from tests.house import House
-from tests.routes.test_openapi import document_of
+from tests.openapi import check_answers, document_of
 
 CREATE = ("/api/device", "/api/device/{id}/command", "/api/checkouts", "/api/user")
 

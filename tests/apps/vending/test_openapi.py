@@ -4,10 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.apps.openapi import check_answers, check_bodies
 from tests.apps.vending.house import url_of, vending_house
 from tests.house import House
-from tests.routes.test_openapi import document_of
+from tests.openapi import check_answers, check_bodies, document_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
 

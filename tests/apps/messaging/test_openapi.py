@@ -1,0 +1,32 @@
+"""What every operation of the listener's document answers: no 500, nothing undocumented."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.house import House
+from tests.openapi import check_answers, check_bodies, document_of
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(200)]
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    house = House(tmp_path_factory.mktemp("messaging"), apps=("messaging",))
+    try:
+        house.start()
+        yield house
+    finally:
+        house.close()
+
+
+def url_of(house: House) -> str:
+    return f"http://127.0.0.1:{house.app_ports['messaging']}"
+
+
+def test_nothing_fails_and_nothing_is_undocumented(house: House) -> None:
+    check_answers(house, url_of(house))
+
+
+def test_every_body_has_an_example_and_every_creation_a_key(house: House) -> None:
+    check_bodies(document_of(house, url_of(house)))
