@@ -85,6 +85,8 @@ def make_app() -> App:
             raise NotAcceptedError("value is below zero", field="value")
         if body.value == 666:
             raise ZeroDivisionError
+        if body.value == 667:
+            msgspec.json.decode(b"what is no payload")
         return [Reading(device, "t", body.value, "Cel", body.at)]
 
     @app.subscribe("d/{device_id}/note")
@@ -224,6 +226,7 @@ async def test_what_no_handler_accepts_is_quarantined_and_acknowledged(house: Ho
     house.send(b"[" * 100_000, "deep")
     house.send(b"\xff\xfe", "binary")
     house.send(b'{"value": 666}', "broken")
+    house.send(b'{"value": 667}', "broken too")  # its own decoding
     house.send(b'{"value": 1}', "unknown", topic="d/two/data")
     house.send(b'{"value": 1}', "denied", refused="x may not publish to this topic")
     house.send(b'{"value": 5}', "good")
@@ -231,13 +234,14 @@ async def test_what_no_handler_accepts_is_quarantined_and_acknowledged(house: Ho
     released = dict(house.released)
     assert released["good"] == 0
     assert all(code >= 0x80 for name, code in released.items() if name != "good")
-    assert len(released) == 9
+    assert len(released) == 10
     reasons = [row[0] for row in house.rows("SELECT reason FROM quarantine ORDER BY id")]
-    assert len(reasons) == 8
+    assert len(reasons) == 9
     assert reasons[0] == "value is below zero"
     assert "$.value" in reasons[1]
-    assert "not registered" in reasons[6]
-    assert reasons[7] == "x may not publish to this topic"
+    assert reasons[6] == "The handler failed: DecodeError"
+    assert "not registered" in reasons[7]
+    assert reasons[8] == "x may not publish to this topic"
     assert house.rows("SELECT number FROM readings") == [(5.0,)]
 
 

@@ -135,17 +135,20 @@ class Handler:
         if self._tx >= 0:
             arguments[self._tx] = tx
         try:
-            if self._body >= 0:
-                payload = publish.payload
-                arguments[self._body] = payload if self._decode is None else self._decode(payload)
-            result = self._function(*arguments)
-        # One who asked for Raw may decode it himself, so this is about his call, too.
+            if self._decode is not None:
+                arguments[self._body] = self._decode(publish.payload)
+            elif self._body >= 0:
+                # One who asked for Raw decodes it himself, so that is about his call, too.
+                arguments[self._body] = publish.payload
+                result = self._function(*arguments)
         except msgspec.ValidationError as error:
             raise NotAcceptedError(f"The payload does not fit: {error}") from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise NotAcceptedError(f"The payload is not JSON: {error}") from None
         except RecursionError:
             raise NotAcceptedError("The payload is nested too deeply") from None
+        if self._decode is not None or self._body < 0:
+            result = self._function(*arguments)
         if type(result) is list:
             return result
         if self._is_async:

@@ -282,6 +282,7 @@ def test_a_number_too_large_for_any_column_is_refused(number: bytes) -> None:
         b'{"metric_type":"free","value":NaN}',
         b'{"metric_type":"free","value":Infinity}',
         b'{"metric_type":"free","value":1e999}',
+        b'{"metric_type":"free","value":1,"place":1e999}',  # also where nobody looks
         b'{"metric_type":"free","value":1,"place":"\xff"}',  # also where nobody looks
         b'{"metric_type":"free","value":1,"\xff":1}',
         b'{"metric_type":"free","value":1,"place":"\x01"}',
